@@ -1,0 +1,3 @@
+"""A zero-trust HTTPS access proxy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,366 @@
+"""The shape of the configuration file: what may be written, its defaults and its limits (DESIGN: contracts towards users).
+
+Immutable once read. Nothing here looks at the file system or the network: `ztproxy.config.loading` does, and makes every
+path absolute.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ztproxy.config.values import (
+    Address,
+    AddressValue,
+    Duration,
+    FieldName,
+    HostPattern,
+    Network,
+    PathPrefix,
+    RateValue,
+    Secret,
+)
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+Demand = Literal["certificate", "token"]
+
+
+def _https(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
+    return value
+
+
+def _server(value: str) -> str:
+    parts = urlsplit(value)
+    port = parts.port  # raises ValueError when out of range
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username is not None
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+        or port == 0
+    ):
+        raise ValueError("a server is http://HOST[:PORT] or https://HOST[:PORT], without a path")
+    return value.rstrip("/")
+
+
+def _limit_key(value: str) -> str:
+    if not re.fullmatch(
+        r"source\.address|certificate\.(fingerprint|spiffe_id)|token\.subject|token\.claims\.[A-Za-z0-9_:./-]+|route",
+        value,
+    ):
+        raise ValueError(
+            "a bucket's key is source.address, certificate.fingerprint, certificate.spiffe_id, token.subject, "
+            "token.claims.NAME or route"
+        )
+    return value
+
+
+Url = Annotated[str, AfterValidator(_https)]
+ServerUrl = Annotated[str, AfterValidator(_server)]
+LimitKey = Annotated[str, AfterValidator(_limit_key)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KeyPair(Section):
+    """A certificate chain and its private key, PEM files."""
+
+    certificate: Path
+    """The certificate, followed by its intermediates."""
+    key: Path
+    """Its private key, unencrypted, readable by nobody else."""
+
+
+class ClientCertificates(Section):
+    """What a listener asks of client certificates."""
+
+    authorities: tuple[Path, ...] = ()
+    """PEM files of the authorities that may have issued them; never the system's."""
+    mode: Literal["required", "optional", "off"] = "off"
+    """required: the handshake refuses. optional: each route decides. off: none is asked for."""
+    crl: tuple[Path, ...] = ()
+    """Revocation lists of these authorities, PEM or DER."""
+    on_unknown: Literal["refuse", "allow"] = "refuse"
+    """What happens when `crl` is configured and the list that covers a certificate is missing or stale."""
+
+    @model_validator(mode="after")
+    def _authorities_where_asked(self) -> Self:
+        if self.mode != "off" and not self.authorities:
+            raise ValueError("client certificates are asked for, but no `authorities` are named that may issue them")
+        if self.mode == "off" and (self.authorities or self.crl):
+            raise ValueError("`authorities` and `crl` have no effect with `mode: off`; say `required` or `optional`")
+        return self
+
+
+class Hsts(Section):
+    """HTTP Strict Transport Security (RFC 6797)."""
+
+    max_age: Duration
+    include_subdomains: bool = False
+    preload: bool = False
+
+
+class Listener(Section):
+    """A socket that clients connect to."""
+
+    address: AddressValue
+    """HOST:PORT or unix:/path."""
+    protocol: Literal["https", "http"] = "https"
+    """http only on loopback or a Unix socket, unless it redirects or allow_plaintext is true."""
+    allow_plaintext: bool = False
+    """Serve plaintext on an address that is not loopback."""
+    redirect_to_https: bool = False
+    """Answer every request with a redirect to the same address under https; protocol http only."""
+    redirect_port: int = Field(default=443, ge=1, le=65535)
+    """The port redirected to."""
+    certificates: tuple[KeyPair, ...] = ()
+    """The first is the default; SNI picks among the rest."""
+    client_certificates: ClientCertificates = ClientCertificates()
+    minimum_version: Literal["1.2", "1.3"] | None = None
+    """TLS version; default 1.3 where client certificates are asked for, else 1.2."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """X-Forwarded-For (rightmost untrusted) and -Proto are believed from these networks, nothing else."""
+    hsts: Hsts | None = None
+    """Strict-Transport-Security on every response of this listener."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.protocol == "https" and not self.certificates:
+            raise ValueError("an https listener needs `certificates`")
+        if self.protocol == "https" and self.redirect_to_https:
+            raise ValueError("`redirect_to_https` belongs to a listener with `protocol: http`")
+        if self.protocol == "http":
+            if self.certificates or self.client_certificates.mode != "off" or self.hsts:
+                raise ValueError("`certificates`, `client_certificates` and `hsts` belong to `protocol: https`")
+            if not (self.redirect_to_https or self.allow_plaintext or is_local(self.address)):
+                raise ValueError(
+                    "plaintext on an address that is not loopback: use `protocol: https`, `redirect_to_https: true` "
+                    "or say `allow_plaintext: true`"
+                )
+        return self
+
+
+def is_local(address: Address) -> bool:
+    """Whether only this machine can connect: a Unix socket or a loopback address."""
+    from ipaddress import ip_address  # noqa: PLC0415
+
+    from ztproxy.config.values import UnixAddress  # noqa: PLC0415
+
+    if isinstance(address, UnixAddress):
+        return True
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return address.host == "localhost"
+
+
+class Issuer(Section):
+    """An OIDC issuer whose tokens are understood."""
+
+    issuer: Url
+    """Exactly as in the tokens' `iss`."""
+    audiences: tuple[str, ...] = Field(min_length=1)
+    """A token must name one of them in `aud`."""
+    algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "ES256"), min_length=1)
+    """Allowed signature algorithms; the token's own word is never enough."""
+    jwks_uri: Url | None = None
+    """Where its keys are; OIDC discovery when absent."""
+    authorities: tuple[Path, ...] = ()
+    """PEM files to verify its TLS certificate with; the system's trust when absent."""
+    leeway: Duration = 30.0
+    """Clock skew allowed on exp, nbf and iat."""
+    max_stale: Duration = 86400.0
+    """How long its last good keys stay in use while it cannot be reached."""
+
+
+class PolicyServer(Section):
+    """An OPA server, for `engine: server`."""
+
+    url: str = "http://127.0.0.1:8181"
+    """http(s)://HOST:PORT; plain http on loopback only."""
+    authorities: tuple[Path, ...] = ()
+    token: Secret | None = None
+    """Bearer token that OPA's own authorization demands."""
+
+
+class Policy(Section):
+    """Which policy decides, and what evaluates it."""
+
+    path: Path | None = None
+    """Directory of Rego and data files; `--policy` overrides it."""
+    engine: Literal["embedded", "server"] = "embedded"
+    entrypoint: str = Field(
+        default="ztproxy/authz/decision", pattern=r"^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$"
+    )
+    deadline: Duration = 0.05
+    """A decision that takes longer is refused."""
+    show_reasons: bool = False
+    """May the refused see the policy's reasons?"""
+    allow_builtins: tuple[str, ...] = ()
+    """Builtins that reach outside (http.send, ...) and are compile errors unless named here."""
+    server: PolicyServer = PolicyServer()
+
+
+class LimitRule(Section):
+    """A token bucket per value of its key."""
+
+    key: LimitKey | tuple[LimitKey, ...]
+    """What the bucket is keyed by; several keys make one combined key."""
+    rate: RateValue
+    burst: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    """Requests that may come at once; as many as the rate's number when absent."""
+    shadow: bool = False
+    """Counted and logged, not enforced."""
+    on_failure: Literal["refuse", "local"] = "refuse"
+    """While the storage is away: refuse, or an in-process bucket."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The parts of the key."""
+        return (self.key,) if isinstance(self.key, str) else self.key
+
+    @property
+    def name(self) -> str:
+        """The rule's name in logs and fields."""
+        return "+".join(self.keys)
+
+
+class Limits(Section):
+    """Token buckets for every route, and where buckets are kept."""
+
+    storage: str = Field(default="memory://", pattern=r"^(memory://|rediss?://.+)$")
+    """memory:// or redis://[user:password@]host:port/db; the password better as ${...} in `password`."""
+    password: Secret | None = None
+    """Redis password."""
+    ipv6_prefix: int = Field(default=64, ge=16, le=128)
+    """IPv6 clients share a bucket by this prefix."""
+    maximum_buckets: int = Field(default=65536, ge=16)
+    """Of memory://; when none is full again new keys are refused."""
+    timeout: Duration = 0.25
+    """Longest wait for redis."""
+    rules: tuple[LimitRule, ...] = ()
+
+
+class UpstreamTls(Section):
+    """How servers under https:// are verified and what we show them."""
+
+    authorities: tuple[Path, ...] = ()
+    """PEM files; the system's trust when absent."""
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    """The name verified and sent as SNI; the server's host when absent."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together")
+        return self
+
+
+class Timeouts(Section):
+    """How long an upstream may take."""
+
+    connect: Duration = 2.0
+    """Name resolution, TCP and TLS handshake."""
+    response: Duration = 30.0
+    """From the request's end to the response's head."""
+    idle: Duration = 60.0
+    """Between two pieces of a body, both ways."""
+
+
+class Upstream(Section):
+    """The servers of a route."""
+
+    servers: tuple[ServerUrl, ...] = Field(min_length=1)
+    balance: Literal["round_robin"] = "round_robin"
+    tls: UpstreamTls | None = None
+    timeouts: Timeouts = Timeouts()
+    preserve_host: bool = False
+    """Send the client's Host instead of the server's."""
+
+    @model_validator(mode="after")
+    def _one_scheme(self) -> Self:
+        schemes = {urlsplit(server).scheme for server in self.servers}
+        if len(schemes) > 1:
+            raise ValueError("servers of one upstream are all http:// or all https://")
+        if self.tls is not None and schemes == {"http"}:
+            raise ValueError("`tls` has no effect on servers under http://")
+        return self
+
+
+class Route(Section):
+    """What is published where, and what it demands."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    hosts: tuple[HostPattern, ...] = Field(min_length=1)
+    """Exact names, *.example.com (one or more labels), or "*"."""
+    paths: tuple[PathPrefix, ...] = Field(default=("/",), min_length=1)
+    """Whole segments: /api/ covers /api/x, and /api too only when written /api. The longest wins."""
+    issuers: tuple[str, ...] | None = None
+    """Whose tokens count here; must be said once several issuers are configured."""
+    authorities: tuple[Path, ...] | None = None
+    """Whose certificates count here; must be said once several authorities are configured."""
+    require: tuple[Demand, ...]
+    """Demanded before the policy is asked; [] is written out where the policy alone decides."""
+    limits: tuple[LimitRule, ...] = ()
+    upstream: Upstream
+    forward_token: bool = False
+    """Pass the verified bearer token on to the upstream."""
+    policy_headers: tuple[FieldName, ...] = ()
+    """Names that a decision's `headers` may set; always stripped from the client's request."""
+    keep_headers: tuple[FieldName, ...] = ()
+    """Names out of the list of what upstreams commonly believe that are passed on from the client all the same."""
+
+
+class Logs(Section):
+    """Where logs go: `stdout`, `stderr`, `off` or a file."""
+
+    access: str = "stdout"
+    decisions: Path | None = None
+    """SQLite file of decision events; none when absent."""
+
+
+class Assertion(Section):
+    """The signed statement of who asks, made for upstreams."""
+
+    key: Path
+    """ES256 private key, PEM; made at first start if absent."""
+    issuer: Url
+    lifetime: Duration = 60.0
+
+
+class Decisions(Section):
+    """How much the decision log matters."""
+
+    required: bool = False
+    """Refuse requests while decisions cannot be recorded."""
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    version: Literal[1]
+    listeners: tuple[Listener, ...] = Field(min_length=1)
+    issuers: tuple[Issuer, ...] = ()
+    policy: Policy = Policy()
+    limits: Limits = Limits()
+    routes: tuple[Route, ...] = Field(min_length=1)
+    logs: Logs = Logs()
+    assertion: Assertion | None = None
+    decisions: Decisions = Decisions()
+    state: Path = Path("var")
+    """Directory of what a restart during an outage needs: last good keys."""
+    drain: Duration = 30.0
+    """How long running requests may take to finish after SIGTERM."""

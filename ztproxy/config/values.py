@@ -1,0 +1,148 @@
+"""How single values are written in the configuration: durations, rates, addresses, secrets, names.
+
+Each parser raises `ValueError` with a message that says what would have been right; the loader adds file, line and key.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from `250ms`, `2s`, `5m`, `1h` or `1d`."""
+    if isinstance(value, float) and value > 0:  # an already parsed default
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", value)):
+        return int(found[1]) * _UNITS[found[2]]
+    raise ValueError("a duration is a whole number and a unit: 250ms, 2s, 5m, 1h, 1d")
+
+
+class Rate(NamedTuple):
+    """So many requests in so many seconds, on average."""
+
+    limit: int
+    period: float
+
+
+def parse_rate(value: object) -> Rate:
+    """A `Rate` from `100/second`, `20/minute`, `1000/hour` or `5/day`."""
+    if isinstance(value, Rate):
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"([1-9]\d{0,8})/(second|minute|hour|day)", value)):
+        return Rate(int(found[1]), _PERIODS[found[2]])
+    raise ValueError("a rate is a whole number above 0 and a period: 100/second, 20/minute, 1000/hour, 5/day")
+
+
+class TcpAddress(NamedTuple):
+    """A host (IP literal or name) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UnixAddress(NamedTuple):
+    """A Unix socket."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+def parse_address(value: object) -> Address:
+    """An address from `0.0.0.0:8443`, `[::1]:8443` or `unix:/run/ztproxy.sock`."""
+    if isinstance(value, TcpAddress | UnixAddress):
+        return value
+    if isinstance(value, str):
+        if found := re.fullmatch(r"unix:(/.+)", value):
+            return UnixAddress(Path(found[1]))
+        found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9A-Za-z.-]+)):(\d{1,5})", value)
+        if found and int(found[3]) <= 65535:  # noqa: PLR2004 - the largest port
+            return TcpAddress(found[1] or found[2], int(found[3]))
+    raise ValueError("an address is HOST:PORT, [IPV6]:PORT or unix:/absolute/path")
+
+
+def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network in CIDR notation; host bits must be zero."""
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    try:
+        return ipaddress.ip_network(str(value), strict=True)
+    except ValueError as wrong:
+        raise ValueError(f"a network is written 10.0.0.0/8 or fd00::/8: {wrong}") from None
+
+
+class Secret(BaseModel):
+    """A secret that stands in the environment or in a file, never in the configuration itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: str | None = Field(default=None, description="name of the environment variable that holds it")
+    file: Path | None = Field(default=None, description="file that holds it; one trailing newline is ignored")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Secret":
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret is either {env: NAME} or {file: PATH}")
+        return self
+
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+
+
+def parse_host_pattern(value: object) -> str:
+    """An exact host, `*.example.com`, or `*`; lower case, IPv6 literals without brackets."""
+    if isinstance(value, str):
+        text = value.lower()
+        if text == "*" or re.fullmatch(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", text):
+            return text
+        try:
+            return str(ipaddress.ip_address(text.strip("[]")))
+        except ValueError:
+            pass
+    raise ValueError("a host is an exact name, *.example.com, an IP address or *")
+
+
+def parse_path_prefix(value: object) -> str:
+    """A path that starts with a slash and is written in its one canonical spelling."""
+    if isinstance(value, str) and re.fullmatch(r"/|(?:/[A-Za-z0-9._~!$&'()*+,=:@%-]+)+/?", value):
+        if {".", ".."} & set(value.split("/")) or re.fullmatch(r".*%(?![0-9A-F]{2}).*", value):
+            raise ValueError("a path has no dot segments, and escapes in upper-case hex")
+        return value
+    raise ValueError("a path starts with / and has no empty segments: /, /api/, /api/orders")
+
+
+def parse_field_name(value: object) -> str:
+    """A header field's name (RFC 9110 §5.6.2), kept as written; no underscore."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", value):
+        return value
+    raise ValueError("a header name has letters, digits and dashes")
+
+
+def _schema(pattern: str, *examples: str) -> Any:
+    return Field(json_schema_extra={"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), _schema(r"^\d{1,9}(ms|s|m|h|d)$", "250ms", "30s")]
+RateValue = Annotated[
+    Rate, BeforeValidator(parse_rate), _schema(r"^[1-9]\d{0,8}/(second|minute|hour|day)$", "100/second")
+]
+AddressValue = Annotated[Address, BeforeValidator(parse_address), _schema(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443")]
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network), _schema(r"^.+/\d+$", "10.0.0.0/8")
+]
+HostPattern = Annotated[str, BeforeValidator(parse_host_pattern)]
+PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix)]
+FieldName = Annotated[str, BeforeValidator(parse_field_name)]

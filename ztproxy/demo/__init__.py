@@ -1,0 +1,1 @@
+"""A running example on one machine, not for production."""

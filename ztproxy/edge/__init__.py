@@ -1,0 +1,1 @@
+"""Sockets, TLS, HTTP parsing, the canonical request, and rendering of refusals."""

@@ -1,0 +1,1 @@
+"""Who asks: certificates, revocation, tokens and the keys of issuers."""

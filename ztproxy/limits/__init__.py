@@ -1,0 +1,1 @@
+"""Token buckets: at which rate an identity may ask."""

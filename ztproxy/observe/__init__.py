@@ -1,0 +1,1 @@
+"""What happened: access log and decision log."""

@@ -1,0 +1,81 @@
+"""The journey of a request: what is asked in which order, and nothing else.
+
+    Arrived → routing → Routed → identity → Identified → limits → Admitted → policy → Authorized → upstream
+
+Each stage takes the type before it and returns the next one or a `Refusal`, so none can be skipped: the next one's argument
+would not be there. Stages await only what needs I/O; a request that needs none runs through without suspending.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from ztproxy.model import (
+    Admitted,
+    Answer,
+    Answered,
+    Arrived,
+    Authorized,
+    Identified,
+    Outcome,
+    Refusal,
+    Refused,
+    Routed,
+)
+
+
+class Routing(Protocol):
+    """Which route a host and path belong to."""
+
+    def route(self, arrived: Arrived) -> Routed | Refusal: ...
+
+
+class Identity(Protocol):
+    """Who asks."""
+
+    async def identify(self, routed: Routed) -> Identified | Refusal: ...
+
+
+class Limits(Protocol):
+    """At which rate."""
+
+    async def charge_source(self, arrived: Arrived) -> Refusal | None: ...
+
+    async def admit(self, identified: Identified) -> Admitted | Refusal: ...
+
+
+class Policy(Protocol):
+    """Whether they may."""
+
+    async def authorize(self, admitted: Admitted) -> Authorized | Refusal: ...
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """The stages in their order, and what the proxy answers itself by exact path under `/.well-known/ztproxy/`."""
+
+    routing: Routing
+    identity: Identity
+    limits: Limits
+    policy: Policy
+    reserved: Mapping[str, Answer]
+
+    async def __call__(self, arrived: Arrived) -> Outcome:
+        """Authorise one request, or say why not."""
+        if refusal := await self.limits.charge_source(arrived):
+            return Refused(refusal, arrived)
+        if answer := self.reserved.get(arrived.path):
+            return Answered(answer, arrived)
+        routed = self.routing.route(arrived)
+        if isinstance(routed, Refusal):
+            return Refused(routed, arrived)
+        identified = await self.identity.identify(routed)
+        if isinstance(identified, Refusal):
+            return Refused(identified, routed)
+        admitted = await self.limits.admit(identified)
+        if isinstance(admitted, Refusal):
+            return Refused(admitted, identified)
+        authorized = await self.policy.authorize(admitted)
+        if isinstance(authorized, Refusal):
+            return Refused(authorized, admitted)
+        return authorized

@@ -1,0 +1,1 @@
+"""Which route a host and path belong to."""

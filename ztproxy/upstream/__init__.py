@@ -1,0 +1,1 @@
+"""Where it goes: connection pools, balancing and forwarding."""
