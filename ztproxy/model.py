@@ -1,7 +1,7 @@
 """The types that flow from one stage to the next.
 
-Each stage takes the type before it and returns the next one or a `Refusal`; `ztproxy.pipeline` is that sentence in code.
-All of them are frozen `msgspec` structs: making one costs less than a tenth of a microsecond.
+Each stage takes the type before it and returns the next one or a `Refusal`; `ztproxy.pipeline` is that sentence in
+code. All of them are frozen `msgspec` structs: making one costs less than a tenth of a microsecond.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Sans(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """A client certificate whose chain OpenSSL verified in the handshake. `identity/` decides whether it is fit for use.
+    """A client certificate whose chain OpenSSL verified in the handshake; `identity/` decides whether it is fit.
 
     `serial` and `fingerprint` (SHA-256 over DER) are lower-case hex; times are seconds since 1970.
     """

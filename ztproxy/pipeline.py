@@ -2,8 +2,8 @@
 
     Arrived → routing → Routed → identity → Identified → limits → Admitted → policy → Authorized → upstream
 
-Each stage takes the type before it and returns the next one or a `Refusal`, so none can be skipped: the next one's argument
-would not be there. Stages await only what needs I/O; a request that needs none runs through without suspending.
+Each stage takes the type before it and returns the next one or a `Refusal`, so none can be skipped: the next one's
+argument would not be there. Stages await only what needs I/O; a request that needs none runs through without suspending.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The shape of the configuration file: what may be written, its defaults and its limits (DESIGN: contracts towards users).
+"""The shape of the configuration file: what may be written, its defaults and its limits.
 
-Immutable once read. Nothing here looks at the file system or the network: `ztproxy.config.loading` does, and makes every
-path absolute.
+Immutable once read. Nothing here looks at the file system or the network: `ztproxy.config.loading` does, and makes
+every path absolute.
 """
 
 import re

@@ -1,5 +1,5 @@
 module ztproxy.example/bench/opa
 
-go 1.26
+go 1.26.0
 
 require github.com/open-policy-agent/opa v1.22.0
