@@ -1,7 +1,8 @@
 """The seam between the edge and the upstream: how one exchange's bytes flow once it is authorised.
 
-The edge implements `Client`, the upstream implements `Server`; each calls the other's methods directly on the event
-loop. Neither knows the other's protocol: what is HTTP/1.1 stays behind its side of this seam. No method raises; none blocks.
+The edge implements `Client`, the upstream implements `Server`; each calls the other's methods directly on the
+event loop. Neither knows the other's protocol: what is HTTP/1.1 stays behind its side of this seam. No method raises or
+blocks.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
     Arrived → routing → Routed → identity → Identified → limits → Admitted → policy → Authorized → upstream
 
 Each stage takes the type before it and returns the next one or a `Refusal`, so none can be skipped: the next one's
-argument would not be there. Stages await only what needs I/O; a request that needs none runs through without suspending.
+argument would not be there. Stages await only what needs I/O; a request that needs none never suspends.
 """
 
 from collections.abc import Mapping

@@ -5,11 +5,12 @@ every path absolute.
 """
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from ztproxy.config.values import (
     Address,
@@ -17,10 +18,14 @@ from ztproxy.config.values import (
     Duration,
     FieldName,
     HostPattern,
+    InputDirectory,
+    InputFile,
     Network,
+    OutputPath,
     PathPrefix,
     RateValue,
     Secret,
+    UnixAddress,
 )
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -62,6 +67,13 @@ def _limit_key(value: str) -> str:
     return value
 
 
+def _log_target(value: str, info: ValidationInfo) -> str:
+    if value in ("stdout", "stderr", "off") or not info.context:
+        return value
+    return str(Path(info.context["base"], value))
+
+
+LogTarget = Annotated[str, AfterValidator(_log_target)]
 Url = Annotated[str, AfterValidator(_https)]
 ServerUrl = Annotated[str, AfterValidator(_server)]
 LimitKey = Annotated[str, AfterValidator(_limit_key)]
@@ -70,26 +82,26 @@ LimitKey = Annotated[str, AfterValidator(_limit_key)]
 class Section(BaseModel):
     """A part of the configuration: immutable, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
 class KeyPair(Section):
     """A certificate chain and its private key, PEM files."""
 
-    certificate: Path
+    certificate: InputFile
     """The certificate, followed by its intermediates."""
-    key: Path
+    key: InputFile
     """Its private key, unencrypted, readable by nobody else."""
 
 
 class ClientCertificates(Section):
     """What a listener asks of client certificates."""
 
-    authorities: tuple[Path, ...] = ()
+    authorities: tuple[InputFile, ...] = ()
     """PEM files of the authorities that may have issued them; never the system's."""
     mode: Literal["required", "optional", "off"] = "off"
     """required: the handshake refuses. optional: each route decides. off: none is asked for."""
-    crl: tuple[Path, ...] = ()
+    crl: tuple[InputFile, ...] = ()
     """Revocation lists of these authorities, PEM or DER."""
     on_unknown: Literal["refuse", "allow"] = "refuse"
     """What happens when `crl` is configured and the list that covers a certificate is missing or stale."""
@@ -153,16 +165,15 @@ class Listener(Section):
 
 def is_local(address: Address) -> bool:
     """Whether only this machine can connect: a Unix socket or a loopback address."""
-    from ipaddress import ip_address  # noqa: PLC0415
+    return isinstance(address, UnixAddress) or is_local_host(address.host)
 
-    from ztproxy.config.values import UnixAddress  # noqa: PLC0415
 
-    if isinstance(address, UnixAddress):
-        return True
+def is_local_host(host: str) -> bool:
+    """Whether a host is a loopback address, or the name for one."""
     try:
-        return ip_address(address.host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return address.host == "localhost"
+        return host == "localhost"
 
 
 class Issuer(Section):
@@ -176,7 +187,7 @@ class Issuer(Section):
     """Allowed signature algorithms; the token's own word is never enough."""
     jwks_uri: Url | None = None
     """Where its keys are; OIDC discovery when absent."""
-    authorities: tuple[Path, ...] = ()
+    authorities: tuple[InputFile, ...] = ()
     """PEM files to verify its TLS certificate with; the system's trust when absent."""
     leeway: Duration = 30.0
     """Clock skew allowed on exp, nbf and iat."""
@@ -189,15 +200,15 @@ class PolicyServer(Section):
 
     url: str = "http://127.0.0.1:8181"
     """http(s)://HOST:PORT; plain http on loopback only."""
-    authorities: tuple[Path, ...] = ()
+    authorities: tuple[InputFile, ...] = ()
     token: Secret | None = None
     """Bearer token that OPA's own authorization demands."""
 
 
-class Policy(Section):
+class PolicySettings(Section):
     """Which policy decides, and what evaluates it."""
 
-    path: Path | None = None
+    path: InputDirectory | None = None
     """Directory of Rego and data files; `--policy` overrides it."""
     engine: Literal["embedded", "server"] = "embedded"
     entrypoint: str = Field(
@@ -255,10 +266,10 @@ class Limits(Section):
 class UpstreamTls(Section):
     """How servers under https:// are verified and what we show them."""
 
-    authorities: tuple[Path, ...] = ()
+    authorities: tuple[InputFile, ...] = ()
     """PEM files; the system's trust when absent."""
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: InputFile | None = None
+    key: InputFile | None = None
     server_name: str | None = None
     """The name verified and sent as SNI; the server's host when absent."""
 
@@ -310,7 +321,7 @@ class Route(Section):
     """Whole segments: /api/ covers /api/x, and /api too only when written /api. The longest wins."""
     issuers: tuple[str, ...] | None = None
     """Whose tokens count here; must be said once several issuers are configured."""
-    authorities: tuple[Path, ...] | None = None
+    authorities: tuple[InputFile, ...] | None = None
     """Whose certificates count here; must be said once several authorities are configured."""
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
@@ -327,15 +338,15 @@ class Route(Section):
 class Logs(Section):
     """Where logs go: `stdout`, `stderr`, `off` or a file."""
 
-    access: str = "stdout"
-    decisions: Path | None = None
+    access: LogTarget = "stdout"
+    decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
 
 
 class Assertion(Section):
     """The signed statement of who asks, made for upstreams."""
 
-    key: Path
+    key: OutputPath
     """ES256 private key, PEM; made at first start if absent."""
     issuer: Url
     lifetime: Duration = 60.0
@@ -354,13 +365,13 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
-    policy: Policy = Policy()
+    policy: PolicySettings = PolicySettings()
     limits: Limits = Limits()
     routes: tuple[Route, ...] = Field(min_length=1)
     logs: Logs = Logs()
     assertion: Assertion | None = None
     decisions: Decisions = Decisions()
-    state: Path = Path("var")
+    state: OutputPath = Path("var")
     """Directory of what a restart during an outage needs: last good keys."""
     drain: Duration = 30.0
     """How long running requests may take to finish after SIGTERM."""

@@ -4,11 +4,22 @@ Each parser raises `ValueError` with a message that says what would have been ri
 """
 
 import ipaddress
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -84,21 +95,6 @@ def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Networ
         raise ValueError(f"a network is written 10.0.0.0/8 or fd00::/8: {wrong}") from None
 
 
-class Secret(BaseModel):
-    """A secret that stands in the environment or in a file, never in the configuration itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    env: str | None = Field(default=None, description="name of the environment variable that holds it")
-    file: Path | None = Field(default=None, description="file that holds it; one trailing newline is ignored")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "Secret":
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is either {env: NAME} or {file: PATH}")
-        return self
-
-
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 
 
@@ -131,18 +127,91 @@ def parse_field_name(value: object) -> str:
     raise ValueError("a header name has letters, digits and dashes")
 
 
-def _schema(pattern: str, *examples: str) -> Any:
-    return Field(json_schema_extra={"type": "string", "pattern": pattern, "examples": list(examples)})
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path}: " + ("is not a file" if path.exists() else "no such file"))
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"{path}: cannot be read")
+    return path
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema(r"^\d{1,9}(ms|s|m|h|d)$", "250ms", "30s")]
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"{path}: " + ("is not a directory" if path.exists() else "no such directory"))
+    return path
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    """Paths are relative to the configuration file's own folder."""
+    return Path(info.context["base"], path) if info.context else path
+
+
+def write_duration(seconds: float) -> str:
+    """A duration as it is written in the configuration."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds / _UNITS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+def write_rate(rate: Rate) -> str:
+    """A rate as it is written in the configuration."""
+    return f"{rate.limit}/{next(name for name, period in _PERIODS.items() if period == rate.period)}"
+
+
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(write_duration),
+    _text(r"^\d{1,9}(ms|s|m|h|d)$", "250ms", "30s"),
+]
 RateValue = Annotated[
-    Rate, BeforeValidator(parse_rate), _schema(r"^[1-9]\d{0,8}/(second|minute|hour|day)$", "100/second")
+    Rate,
+    PlainValidator(parse_rate),
+    PlainSerializer(write_rate),
+    _text(r"^[1-9]\d{0,8}/(second|minute|hour|day)$", "100/second"),
 ]
-AddressValue = Annotated[Address, BeforeValidator(parse_address), _schema(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443")]
+AddressValue = Annotated[
+    Address,
+    PlainValidator(parse_address),
+    PlainSerializer(str),
+    _text(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443", "unix:/run/ztproxy.sock"),
+]
 Network = Annotated[
-    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network), _schema(r"^.+/\d+$", "10.0.0.0/8")
+    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    PlainValidator(parse_network),
+    PlainSerializer(str),
+    _text(r"^.+/\d{1,3}$", "10.0.0.0/8", "fd00::/8"),
 ]
-HostPattern = Annotated[str, BeforeValidator(parse_host_pattern)]
-PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix)]
-FieldName = Annotated[str, BeforeValidator(parse_field_name)]
+HostPattern = Annotated[
+    str, BeforeValidator(parse_host_pattern), _text(r"^.+$", "orders.corp.example", "*.corp.example", "*")
+]
+PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/", "/api/")]
+FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
+OutputPath = Annotated[Path, AfterValidator(_from_base)]
+"""A file or directory that the program makes."""
+InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(_readable)]
+"""A file that must be there."""
+InputDirectory = Annotated[Path, AfterValidator(_from_base), AfterValidator(_directory)]
+"""A directory that must be there."""
+
+
+class Secret(BaseModel):
+    """A secret that stands in the environment or in a file, never in the configuration itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    env: str | None = None
+    """Name of the environment variable that holds it."""
+    file: InputFile | None = None
+    """File that holds it; one trailing newline is ignored."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret is either {env: NAME} or {file: PATH}")
+        return self

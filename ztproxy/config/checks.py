@@ -1,0 +1,116 @@
+"""What single values cannot show: settings that contradict each other or leave trust unsaid."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ztproxy.config.settings import Settings, is_local_host
+from ztproxy.config.values import Secret
+
+Place = tuple[str | int, ...]
+
+
+def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """Each contradiction and the key that it stands at."""
+    yield from _listeners(settings)
+    yield from _issuers(settings)
+    yield from _policy(settings)
+    yield from _limits(settings)
+    for index, route in enumerate(settings.routes):
+        at = ("routes", index)
+        yield from _route_trust(settings, at, index)
+        if route.forward_token and not settings.issuers:
+            yield (*at, "forward_token"), "no `issuers` are configured, so there is never a token to forward"
+    yield from _overlaps(settings)
+    if settings.decisions.required and settings.logs.decisions is None:
+        yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[Place, str]]:
+    seen: dict[str, int] = {}
+    for index, listener in enumerate(settings.listeners):
+        if (first := seen.setdefault(str(listener.address), index)) != index:
+            yield ("listeners", index, "address"), f"listener {first} has this address too"
+
+
+def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
+    seen: set[str] = set()
+    for index, issuer in enumerate(settings.issuers):
+        if issuer.issuer in seen:
+            yield ("issuers", index, "issuer"), "this issuer is configured twice"
+        seen.add(issuer.issuer)
+        for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
+            if url is not None and urlsplit(url).scheme != "https":
+                yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+
+
+def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
+    policy = settings.policy
+    if policy.engine == "embedded" and policy.path is None:
+        yield ("policy", "path"), "no policy: name a directory with `policy.path`, or with --policy"
+    if policy.engine == "server":
+        url = urlsplit(policy.server.url)
+        unix = url.scheme == "unix" and url.path.startswith("/") and not url.netloc
+        if not unix and not (url.scheme in ("http", "https") and url.hostname):
+            yield ("policy", "server", "url"), "an OPA server is http(s)://HOST:PORT or unix:/path"
+        elif url.scheme == "http" and not is_local_host(url.hostname or ""):
+            yield ("policy", "server", "url"), "plain http on loopback only: its answers decide who gets in"
+        yield from _secret(policy.server.token, ("policy", "server", "token"))
+
+
+def _limits(settings: Settings) -> Iterator[tuple[Place, str]]:
+    limits = settings.limits
+    yield from _secret(limits.password, ("limits", "password"))
+    if limits.password is not None and limits.storage == "memory://":
+        yield ("limits", "password"), "memory:// takes no password"
+    if urlsplit(limits.storage).password:
+        yield ("limits", "storage"), "a password does not stand in the configuration: use `limits.password`"
+
+
+def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:
+    if secret is not None and secret.env is not None and not os.environ.get(secret.env):
+        yield (*at, "env"), f"the environment has no {secret.env}"
+
+
+def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Place, str]]:
+    """Whose tokens and certificates count on a route is never guessed among several."""
+    route = settings.routes[index]
+    issuers = [issuer.issuer for issuer in settings.issuers]
+    for position, name in enumerate(route.issuers or ()):
+        if name not in issuers:
+            yield (*at, "issuers", position), f"no issuer {name} is configured" + _of(issuers)
+    if route.issuers is None and len(issuers) > 1:
+        yield at, f"route {route.name}: several issuers are configured, so `issuers` must say whose tokens count here"
+    if "token" in route.require and not (issuers if route.issuers is None else route.issuers):
+        yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    authorities = _authorities(settings)
+    for position, file in enumerate(route.authorities or ()):
+        if file not in authorities:
+            yield (*at, "authorities", position), f"no listener asks for certificates of {file}" + _of(authorities)
+    if route.authorities is None and len(authorities) > 1:
+        yield at, f"route {route.name}: several authorities are configured, so `authorities` must say whose count here"
+    if "certificate" in route.require and not (authorities if route.authorities is None else route.authorities):
+        yield (*at, "require"), "a certificate is required, but no authority's certificates count here"
+
+
+def _of(known: list[str] | list[Path]) -> str:
+    return f"; configured: {', '.join(map(str, known))}" if known else "; none is configured"
+
+
+def _authorities(settings: Settings) -> list[Path]:
+    named = (listener.client_certificates.authorities for listener in settings.listeners)
+    return list(dict.fromkeys(itertools.chain.from_iterable(named)))
+
+
+def _overlaps(settings: Settings) -> Iterator[tuple[Place, str]]:
+    names: set[str] = set()
+    published: dict[tuple[str, str], str] = {}
+    for index, route in enumerate(settings.routes):
+        if route.name in names:
+            yield ("routes", index, "name"), f"another route is named {route.name} too"
+        names.add(route.name)
+        for host, path in itertools.product(route.hosts, route.paths):
+            if (other := published.setdefault((host, path), route.name)) != route.name:
+                yield ("routes", index, "paths"), f"{host}{path} belongs to the route {other} already"

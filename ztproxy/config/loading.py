@@ -1,0 +1,153 @@
+"""From a file to validated settings, or to every error in it with its line and column."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ztproxy.config import document
+from ztproxy.config.checks import contradictions
+from ztproxy.config.settings import Settings
+
+VARIABLE = "ZTPROXY_CONFIG"
+DEFAULT_NAME = "ztproxy.yaml"
+_LARGEST_FILE = 1 << 20
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    file: Path
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; holds every problem found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def find(argument: Path | None, environment: Mapping[str, str], folder: Path) -> Path | None:
+    """Which file is meant: `--config`, else `ZTPROXY_CONFIG`, else the folder's `ztproxy.yaml`; None without any."""
+    if argument is not None:
+        return argument
+    if named := environment.get(VARIABLE):
+        return Path(named)
+    default = folder / DEFAULT_NAME
+    return default if default.exists() else None
+
+
+def load(path: Path, policy: Path | None = None) -> Settings:
+    """Read and check a configuration file.
+
+    Args:
+        path: the file; relative paths in it count from its folder.
+        policy: directory that takes the place of `policy.path`.
+
+    Raises:
+        ConfigError: naming file, line and column of every problem.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError([Problem(path, 1, 1, "the file is larger than 1 MiB")])
+        text = path.read_bytes().decode()
+    except OSError as wrong:
+        raise ConfigError([Problem(path, 1, 1, wrong.strerror or str(wrong))]) from None
+    except UnicodeDecodeError as wrong:
+        raise ConfigError([Problem(path, 1, 1, f"not UTF-8 at byte {wrong.start}")]) from None
+    return parse(text, path, policy)
+
+
+def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
+    """The settings in a text; `path` names it in errors and gives the folder that relative paths count from."""
+    try:
+        tree = document.read(text)
+    except document.DocumentError as wrong:
+        raise ConfigError([Problem(path, *wrong.place, wrong.message)]) from None
+    if not isinstance(tree.data, dict):
+        raise ConfigError([Problem(path, 1, 1, "a configuration is a mapping of keys")])
+    if policy is not None:
+        tree.data["policy"] = {**(tree.data.get("policy") or {}), "path": str(policy.absolute())}
+    try:
+        settings = Settings.model_validate(tree.data, context={"base": path.absolute().parent})
+    except ValidationError as wrong:
+        raise ConfigError(_problems(wrong, tree, path)) from None
+    if found := list(contradictions(settings)):
+        raise ConfigError(Problem(path, *tree.place(where), message) for where, message in found)
+    return settings
+
+
+def _problems(wrong: ValidationError, tree: document.Document, path: Path) -> list[Problem]:
+    found: dict[Problem, None] = {}
+    for error in wrong.errors(include_url=False):
+        where = _within(tree.data, error["loc"])
+        found[Problem(path, *tree.place(where), _message(error, where))] = None
+    return sorted(found, key=lambda problem: (problem.line, problem.column))
+
+
+def _within(data: Any, location: tuple[str | int, ...]) -> document.Path:
+    """The part of an error's location that the document has; pydantic adds names of union members in between."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _message(error: ErrorDetails, where: document.Path) -> str:
+    key = ".".join(map(str, where)) or "configuration"
+    match error["type"]:
+        case "extra_forbidden":
+            name = str(error["loc"][-1])
+            known = _known_keys(where[:-1])
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            return f"unknown key `{name}`" + (
+                f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(known)}"
+            )
+        case "missing":
+            return f"`{key}`: the key `{error['loc'][-1]}` is missing" + _advice(str(error["loc"][-1]))
+        case "value_error":
+            return f"`{key}`: {error['ctx']['error']}"
+        case _:
+            return f"`{key}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _advice(key: str) -> str:
+    if key == "require":
+        return "; say [certificate], [token], both, or [] where the policy alone decides"
+    return ""
+
+
+def _known_keys(path: document.Path) -> list[str]:
+    """The keys of the section that a path leads to."""
+    section: type[BaseModel] = Settings
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = section.model_fields.get(step)
+        if field is None:
+            break
+        section = _section(field.annotation) or section
+    return sorted(section.model_fields)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The settings class within an annotation: itself, or what a tuple or union holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)
