@@ -1,0 +1,3 @@
+module ztproxy.example/bench/load
+
+go 1.25

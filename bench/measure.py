@@ -1,0 +1,110 @@
+"""Measures one row once: load on keep-alive connections, full handshakes, idle connections."""
+
+import json
+import pathlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from processes import pinned
+
+
+class LoadFailed(Exception):  # noqa: N818 - reads as what happened, in a row of the table
+    """The load generator found errors or unexpected answers: there is nothing to report but that."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long each part takes, in seconds, and how many connections the idle part holds."""
+
+    warmup: float
+    load: float
+    handshakes: float
+    idle: int
+    connections: int = 32
+
+
+GRACE = 60.0  # seconds beyond a measurement's own length
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a row listens, and what is watched while it is under load."""
+
+    run: pathlib.Path
+    load: pathlib.Path
+    port: int
+    proxy: Sequence[int]  # process ids
+    backend: Sequence[int]
+    core: int
+    browser: bool
+
+    def measured(self, mode: str, lengths: Lengths, duration: float, *extra: str) -> Mapping[str, Any]:
+        """Run the load generator once.
+
+        Raises:
+            LoadFailed: with its own words, whenever it did not end with 0.
+        """
+        watch = ";".join(f"{name}={','.join(map(str, pids))}" for name, pids in self._watched())
+        command = [
+            str(self.load),
+            *("-mode", mode, "-address", f"127.0.0.1:{self.port}", "-unique", "-watch", watch),
+            *("-certificate", str(self.run / "client.pem"), "-key", str(self.run / "client.key")),
+            *("-server-certificate", str(self.run / "server.pem"), "-tokens", str(self.run / "tokens")),
+            *("-warmup", f"{lengths.warmup}s", "-duration", f"{duration}s"),
+            *("-connections", str(lengths.connections), *(["-browser"] if self.browser else []), *extra),
+        ]
+        limit = lengths.warmup + duration + GRACE
+        try:
+            done = subprocess.run(
+                pinned(self.core, command), capture_output=True, text=True, timeout=limit, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LoadFailed(f"{mode}: did not end within {limit:.0f} s") from error
+        if done.returncode:
+            raise LoadFailed(f"{mode}: {done.stderr.strip()[-400:]}")
+        report: Mapping[str, Any] = json.loads(done.stdout)
+        return report
+
+    def _watched(self) -> Sequence[tuple[str, Sequence[int]]]:
+        return (("proxy", self.proxy), ("backend", self.backend))
+
+
+def load(target: Target, lengths: Lengths) -> dict[str, float]:
+    """Put a row under load on keep-alive connections."""
+    report = target.measured("load", lengths, lengths.load)
+    seconds, processes = report["seconds"], report["processes"]
+    cpu = processes["proxy"]["cpu_seconds"]
+    return {
+        "requests_per_second": report["per_second"],
+        "p50_ms": report["p50_ms"],
+        "p90_ms": report["p90_ms"],
+        "p99_ms": report["p99_ms"],
+        "max_ms": report["max_ms"],
+        "cpu_seconds_per_1000_requests": 1000 * cpu / report["requests"],
+        "proxy_core_busy": cpu / seconds,
+        "load_core_busy": (processes["load"]["cpu_seconds"] + processes["backend"]["cpu_seconds"]) / seconds,
+        "rss_mb_under_load": processes["proxy"]["rss_kb"] / 1024,
+        "pss_mb_under_load": processes["proxy"]["pss_kb"] / 1024,
+    }
+
+
+def handshakes(target: Target, lengths: Lengths) -> dict[str, float]:
+    """Ask once on each new connection."""
+    report = target.measured("handshakes", lengths, lengths.handshakes)
+    cpu = report["processes"]["proxy"]["cpu_seconds"]
+    return {
+        "handshakes_per_second": report["per_second"],
+        "cpu_ms_per_handshake": 1000 * cpu / report["requests"],
+    }
+
+
+def idle(target: Target, lengths: Lengths) -> dict[str, float]:
+    """Hold many connections that have each asked once; a row must be warm before."""
+    report = target.measured("idle", lengths, 0, "-idle", str(lengths.idle))
+    grown = report["processes"]["proxy"]
+    return {
+        "idle_connection_kb": grown["rss_kb"] / lengths.idle,
+        "idle_connection_pss_kb": grown["pss_kb"] / lengths.idle,
+    }

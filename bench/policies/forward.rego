@@ -1,0 +1,4 @@
+# Forwarding alone: no rule, no data.
+package ztproxy.authz
+
+decision := true
