@@ -91,19 +91,21 @@ def _problems(wrong: ValidationError, tree: document.Document, path: Path) -> li
     found: dict[Problem, None] = {}
     for error in wrong.errors(include_url=False):
         where = _within(tree.data, error["loc"])
+        if error["type"] == "too_short" and error["input"]:
+            continue  # its items were wrong, and each said so
         found[Problem(path, *tree.place(where), _message(error, where))] = None
     return sorted(found, key=lambda problem: (problem.line, problem.column))
 
 
-def _within(data: Any, location: tuple[str | int, ...]) -> document.Path:
+def _within(data: Any, location: tuple[Any, ...]) -> document.Path:
     """The part of an error's location that the document has; pydantic adds names of union members in between."""
-    path: list[str | int] = []
+    path: list[Any] = []
     for step in location:
-        if isinstance(data, dict) and step in data:
+        if not isinstance(data, dict | list):
+            break
+        try:
             data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
+        except (KeyError, IndexError, TypeError):
             continue
         path.append(step)
     return tuple(path)
@@ -124,7 +126,8 @@ def _message(error: ErrorDetails, where: document.Path) -> str:
         case "value_error":
             return f"`{key}`: {error['ctx']['error']}"
         case _:
-            return f"`{key}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
+            text = error["msg"].replace("valid tuple", "list").replace("Tuple", "a list")
+            return f"`{key}`: {text[:1].lower()}{text[1:]}"
 
 
 def _advice(key: str) -> str:

@@ -1,0 +1,64 @@
+# Two commands: `make demo` runs the main job, `make test` passes the tests. Each does its own set-up.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST ?= $(BIN)/pytest
+
+.PHONY: demo tour test check bench profile venv docs format peers clean
+
+demo: venv ## run the demo: a PKI, an identity provider, two services, and the proxy in front
+	$(BIN)/ztproxy demo
+
+tour: venv ## the demo's five requests, made and judged by the program itself
+	$(BIN)/ztproxy demo --tour
+
+test: $(VENV)/.test ## all tests; those whose real counterpart is absent skip and name the command that installs it
+	$(PYTEST) $(TESTS)
+
+check: $(VENV)/.test ## formatting, lint, types, policies, the Go module where a Go toolchain is present
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/ztproxy policy check --policy policies
+	$(BIN)/ztproxy policy test --policy policies
+	@if command -v go >/dev/null && command -v cc >/dev/null; then $(MAKE) --no-print-directory check-go; \
+	  else echo "check-go skipped: needs go and cc on the PATH"; fi
+
+.PHONY: check-go
+check-go:
+	cd native/opa && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./... && go test ./...
+
+bench: $(VENV)/.test ## ztproxy beside nginx, Envoy and Envoy + OPA in one run; writes bench/result.json
+	$(BIN)/python bench/run.py $(BENCH)
+
+profile: $(VENV)/.test ## where the time of a request goes
+	$(BIN)/python bench/profile.py
+
+docs: venv ## write the documents that are made by the program
+	$(BIN)/ztproxy config schema --markdown > docs/configuration.md
+
+peers: $(VENV)/.test ## what the functional tests run against: the OPA server and the identity provider (needs go and npm)
+	sh tests/functional/opa/build.sh
+	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+venv: $(VENV)/.run
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ztproxy needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# An editable install builds the OPA library; it is built again only when its sources changed.
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard native/opa/*.go native/opa/go.*)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache ztproxy-demo

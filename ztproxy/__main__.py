@@ -1,0 +1,7 @@
+"""`python -m ztproxy`."""
+
+import sys
+
+from ztproxy.cli import main
+
+sys.exit(main())

@@ -1,0 +1,99 @@
+"""The configuration described for people and editors: Markdown, JSON Schema, and the effective values."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ztproxy.config.settings import Settings
+from ztproxy.config.values import write_duration
+
+_HEAD = """# Configuration
+
+<!-- Made by `ztproxy config schema --markdown`; a test compares. Change the docstrings in settings.py. -->
+
+YAML (or JSON), read from `--config`, else `$ZTPROXY_CONFIG`, else `ztproxy.yaml` in the working directory. Everything
+is checked before a socket is bound; what is wrong is said as `FILE:LINE:COLUMN: what`, and the exit code is 2. Unknown
+keys are errors. Relative paths count from the file's own folder. Durations are written `250ms`, `2s`, `5m`, `1h`, `1d`;
+rates `100/second`, `20/minute`, `1000/hour`, `5/day`; secrets `{env: NAME}` or `{file: PATH}`.
+
+`ztproxy config check` checks a file, `ztproxy config show` prints the effective values, `ztproxy config schema` the
+JSON Schema for an editor (`# yaml-language-server: $schema=ztproxy.schema.json`), `ztproxy config init` writes a first
+file.
+"""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the configuration file."""
+    made = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "ztproxy configuration"}
+
+
+def effective(settings: Settings) -> str:
+    """The effective values as YAML. Secrets are references, so none is shown."""
+    return yaml.safe_dump(_absent_out(settings.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+
+
+def _absent_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _absent_out(item) for key, item in value.items() if item is not None}
+    return [_absent_out(item) for item in value] if isinstance(value, list) else value
+
+
+def markdown() -> str:
+    """docs/configuration.md."""
+    return "\n".join([_HEAD, *_section(Settings, "")])
+
+
+def _section(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    title = f"`{prefix}`" if prefix else "The whole file"
+    yield f"## {title}\n\n{(section.__doc__ or '').strip()}\n"
+    yield "| key | what it is | default |\n|---|---|---|"
+    below: list[tuple[type[BaseModel], str]] = []
+    for name, field in section.model_fields.items():
+        held, many = _held(field.annotation)
+        yield f"| `{name}` | {_meaning(field, held)} | {_default(field)} |"
+        if held is not None:
+            below.append((held, f"{prefix}.{name}".lstrip(".") + ("[]" if many else "")))
+    yield ""
+    for held, path in below:
+        if held.__name__ != "Secret":
+            yield from _section(held, path)
+
+
+def _held(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The section that a field holds, and whether it holds a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    many = getattr(annotation, "__origin__", None) is tuple
+    for part in get_args(annotation):
+        held, inner = _held(part)
+        if held is not None:
+            return held, many or inner
+    return None, False
+
+
+def _meaning(field: FieldInfo, held: type[BaseModel] | None) -> str:
+    text = " ".join((field.description or (held.__doc__ if held else None) or "").split())
+    words = [str(word) for part in (field.annotation, *get_args(field.annotation)) for word in _words(part)]
+    choices = f" One of {', '.join(f'`{word}`' for word in dict.fromkeys(words))}." if words else ""
+    return (text + choices).replace("|", "\\|").strip()
+
+
+def _words(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if "Literal" in str(getattr(annotation, "__origin__", "")) else ()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    value = field.default
+    if value is None or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, float):
+        return f"`{write_duration(value)}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
