@@ -1,0 +1,41 @@
+"""The demo's two sample applications: they show what the proxy told them."""
+
+import ssl
+
+from aiohttp import web
+
+_TOLD = ("x-forwarded-for", "x-request-id", "x-role", "x-ztproxy-assertion", "client-cert")
+
+
+class Service:
+    """A sample application on loopback; with a TLS context it takes only clients that show a certificate."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
+        """Serve on a free port of loopback."""
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._show)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _show(self, request: web.Request) -> web.Response:
+        told = {name: _shortened(request.headers[name]) for name in _TOLD if name in request.headers}
+        seen = {"service": self.name, "method": request.method, "path": request.path, "told_by_the_proxy": told}
+        if isinstance(peer := request.get_extra_info("peercert"), dict):
+            seen["proxy_certificate"] = dict(pair for rdn in peer["subject"] for pair in rdn)["commonName"]
+        return web.json_response(seen)
+
+
+def _shortened(value: str, most: int = 48) -> str:
+    return value if len(value) <= most else f"{value[:most]}…"
