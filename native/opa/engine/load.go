@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	_ "time/tzdata" // time.clock knows its zones on machines that have none
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/loader"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/version"
+)
+
+// Options say what to load and how to evaluate it.
+type Options struct {
+	Directory     string   `json:"directory"`
+	Entrypoint    string   `json:"entrypoint"`
+	AllowBuiltins []string `json:"allow_builtins"`
+	InlineSteps   uint32   `json:"inline_steps"` // how many steps an evaluation may take on the caller's thread
+	InlineNS      int64    `json:"inline_ns"`    // how long it may hold that thread; a bound, for steps are the same under any load
+	MaxPending    int      `json:"max_pending"`  // evaluations under way off the caller's thread; more are refused as busy
+	Parallel      int      `json:"parallel"`     // how many of those run at once
+}
+
+// Sources are the files of a policy directory, read and parsed but not compiled.
+type Sources struct {
+	Modules map[string]*ast.Module
+	Data    map[string]any
+	Files   []string
+	hash    string
+}
+
+// Set is a compiled policy set, ready to be evaluated by any number of threads.
+type Set struct {
+	options    Options
+	entrypoint ast.Ref
+	compiler   *ast.Compiler
+	store      storage.Store
+	txn        storage.Transaction
+	query      compiled
+	reads      *reads
+	called     []string
+	sources    *Sources
+
+	inline    bool         // made of pure builtins alone
+	overruns  atomic.Int32 // inline evaluations in a row that did not get done
+	slowUntil atomic.Int64 // until when none is tried, in Unix nanoseconds
+	queue     *queue
+}
+
+// IsTest tells whether a file holds tests.
+func IsTest(name string) bool {
+	return strings.HasSuffix(name, "_test.rego")
+}
+
+// Read reads a directory as OPA does: every .rego file is a module, every .json and .yaml file is data at the path of
+// its folder. Names that begin with a dot are left out (Kubernetes mounts keep copies there); bundles are refused, they
+// would be read unsigned.
+func Read(directory string, tests bool, caps *ast.Capabilities) (*Sources, error) {
+	info, err := os.Stat(directory)
+	if err != nil {
+		return nil, Problems{{Message: err.Error(), File: directory, Code: "load_error"}}
+	}
+	if !info.IsDir() {
+		return nil, Problems{{Message: "is not a directory", File: directory, Code: "load_error"}}
+	}
+	sources := &Sources{}
+	var refused Problems
+	filter := func(path string, info fs.FileInfo, depth int) bool {
+		name := info.Name()
+		switch {
+		case depth > 0 && strings.HasPrefix(name, "."), !tests && IsTest(name):
+			return true
+		case depth > 0 && strings.HasSuffix(name, ".tar.gz"):
+			refused = append(refused, Problem{Message: "a bundle is not read from a directory", File: path, Code: "load_error"})
+			return true
+		}
+		return false
+	}
+	loaded, err := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithProcessAnnotation(true).
+		WithCapabilities(caps).Filtered([]string{directory}, filter)
+	if err == nil && refused != nil {
+		err = refused
+	}
+	if err != nil {
+		return nil, problemsOf(err).under(directory)
+	}
+	sources.Modules = loaded.ParsedModules()
+	sources.Data = loaded.Documents
+	sources.Files = relative(directory, slices.Sorted(maps.Keys(sources.Modules)))
+	sources.hash, err = hashOf(directory, loaded)
+	return sources, err
+}
+
+func relative(directory string, files []string) []string {
+	list := make([]string, len(files))
+	for i, file := range files {
+		if rel, err := filepath.Rel(directory, file); err == nil {
+			file = rel
+		}
+		list[i] = filepath.ToSlash(file)
+	}
+	return list
+}
+
+// hashOf covers what was read, not the files as they may be by now.
+func hashOf(directory string, loaded *loader.Result) (string, error) {
+	type file struct{ Name, Text string }
+	files := []file{}
+	for _, name := range slices.Sorted(maps.Keys(loaded.Modules)) {
+		files = append(files, file{relative(directory, []string{name})[0], string(loaded.Modules[name].Raw)})
+	}
+	text, err := json.Marshal([]any{files, loaded.Documents}) // keys of maps come sorted
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Compile compiles strictly, with every error reported.
+func Compile(sources *Sources, caps *ast.Capabilities, prints bool) (*ast.Compiler, storage.Store, error) {
+	store := inmem.NewFromObjectWithOpts(sources.Data, inmem.OptReturnASTValuesOnRead(true))
+	ctx := context.Background()
+	txn, err := store.NewTransaction(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer store.Abort(ctx, txn)
+	compiler := ast.NewCompiler().WithStrict(true).WithCapabilities(caps).WithDefaultRegoVersion(ast.RegoV1).
+		WithEnablePrintStatements(prints).WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn)).SetErrorLimit(0)
+	compiler.Compile(sources.Modules)
+	if compiler.Failed() {
+		return nil, nil, compiler.Errors
+	}
+	return compiler, store, nil
+}
+
+// EntrypointRef turns "ztproxy/authz/decision" into data.ztproxy.authz.decision.
+func EntrypointRef(path string) (ast.Ref, error) {
+	ref := ast.Ref{ast.DefaultRootDocument}
+	for _, part := range strings.Split(path, "/") {
+		if part == "" {
+			return nil, fmt.Errorf("entrypoint %q: names are separated by single slashes, as in ztproxy/authz/decision", path)
+		}
+		ref = append(ref, ast.StringTerm(part))
+	}
+	return ref, nil
+}
+
+// checkEntrypoint refuses an entrypoint that is no rule with a value.
+func checkEntrypoint(compiler *ast.Compiler, ref ast.Ref) error {
+	rules := compiler.GetRulesExact(ref)
+	if len(rules) == 0 {
+		return Problems{{Message: fmt.Sprintf("entrypoint %s: there is no such rule", ref), Code: "entrypoint_error"}}
+	}
+	for _, rule := range rules {
+		if len(rule.Head.Args) > 0 {
+			problem := Problem{Message: fmt.Sprintf("entrypoint %s is a function", ref), Code: "entrypoint_error"}
+			if rule.Location != nil {
+				problem.File, problem.Row, problem.Col = rule.Location.File, rule.Location.Row, rule.Location.Col
+			}
+			return Problems{problem}
+		}
+	}
+	return nil
+}
+
+// Load reads, compiles and prepares a policy set. Its error is Problems.
+func Load(options Options) (set *Set, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			set, err = nil, Problems{{Message: fmt.Sprintf("OPA failed: %v", r), Code: "internal_error"}}
+		}
+		if err != nil {
+			err = problemsOf(err).under(options.Directory)
+		}
+	}()
+	ref, err := EntrypointRef(options.Entrypoint)
+	if err != nil {
+		return nil, err
+	}
+	caps, err := capabilities(options.AllowBuiltins)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := Read(options.Directory, false, caps)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources.Modules) == 0 {
+		return nil, errors.New("no .rego file in " + options.Directory)
+	}
+	compiler, store, err := Compile(sources, caps, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEntrypoint(compiler, ref); err != nil {
+		return nil, err
+	}
+	set = &Set{options: options, entrypoint: ref, compiler: compiler, store: store, sources: sources}
+	if set.query, err = compileQuery(compiler, ref); err != nil {
+		return nil, err
+	}
+	if set.txn, err = store.NewTransaction(context.Background()); err != nil {
+		return nil, err
+	}
+	set.called, set.reads = calls(compiler), readsOf(compiler)
+	set.inline = allPure(set.called)
+	set.queue = newQueue(max(options.MaxPending, 1), max(options.Parallel, 1))
+	return set, nil
+}
+
+// Description is what an operator or the memo wants to know of a policy set.
+type Description struct {
+	Revision         string   `json:"revision"`
+	Entrypoint       string   `json:"entrypoint"`
+	Files            []string `json:"files"`
+	Reads            []string `json:"reads"`    // what the decision depends on, by OPA's analysis
+	MayRead          []string `json:"may_read"` // what any rule names at all; wider, and never narrower
+	Builtins         []string `json:"builtins"` // called by any rule
+	Nondeterministic []string `json:"nondeterministic"`
+	Clock            bool     `json:"clock"`
+	Constant         bool     `json:"constant"` // reads no input, no clock and calls nothing but pure builtins
+	Inline           bool     `json:"inline"`
+}
+
+// Describe tells what the set reads and calls.
+func (s *Set) Describe() (Description, error) {
+	depends, err := dependsOn(s.compiler, s.entrypoint)
+	if err != nil {
+		return Description{}, err
+	}
+	hasClock := slices.Contains(s.called, clock)
+	return Description{
+		Revision: s.revision(), Entrypoint: s.options.Entrypoint, Files: s.sources.Files,
+		Reads: depends, MayRead: s.reads.paths(), Builtins: s.called, Nondeterministic: nondeterministic(s.called),
+		Clock: hasClock, Constant: s.reads.none() && s.inline && !hasClock, Inline: s.inline,
+	}, nil
+}
+
+// revision is a hash over everything that the decision follows from beside input and time.
+func (s *Set) revision() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{s.sources.hash, s.options.Entrypoint,
+		strings.Join(slices.Sorted(slices.Values(s.options.AllowBuiltins)), ","), version.Version}, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
