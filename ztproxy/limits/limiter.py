@@ -1,0 +1,161 @@
+"""Whether a request comes within its rates: the stage between identity and policy."""
+
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from limits.errors import StorageError
+
+from ztproxy.config import secrets
+from ztproxy.config.settings import Settings
+from ztproxy.limits import refusals
+from ztproxy.limits.bucket import SECOND
+from ztproxy.limits.keys import source_key
+from ztproxy.limits.memory import TokenBucketMemoryStorage
+from ztproxy.limits.redis import TokenBucketRedisStorage
+from ztproxy.limits.rules import Rule, by_route, rules
+from ztproxy.limits.token_bucket import BucketState, Charge
+from ztproxy.model import Admitted, Arrived, Identified, LimitStatus, Refusal
+
+_REMEMBERED = 4096
+"""Requests whose shadow refusals by address wait for them to be identified."""
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"ztproxy: {line}\n")
+
+
+class Limits:
+    """Charges a request to its buckets: those of its address as it arrives, all others once it is known who asks.
+
+    All buckets of a step are charged, or none when one of them refuses. Shadow rules are charged as if they were
+    enforced, and refuse nothing; `would_have_refused` counts.
+    """
+
+    def __init__(
+        self,
+        source: tuple[Rule, ...],
+        routes: dict[str, tuple[Rule, ...]],
+        key_of_source: Callable[[str], str],
+        local: TokenBucketMemoryStorage,
+        shared: TokenBucketRedisStorage | None,
+    ) -> None:
+        """See `build`."""
+        self._source = source
+        self._routes = routes
+        self._key_of_source = key_of_source
+        self._local = local
+        self._shared = shared
+        self._noted: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.would_have_refused: Counter[str] = Counter()
+        """By name of the shadow rule."""
+
+    @classmethod
+    def build(cls, settings: Settings, report: Callable[[str], None] = _to_stderr) -> Self:
+        """Work out the rules; nothing is connected yet.
+
+        Raises:
+            ValueError: a rule whose numbers make no sense together.
+            LookupError, OSError: the storage's password cannot be read.
+        """
+        limits = settings.limits
+        everywhere = rules(limits.rules)
+        shared = None
+        if limits.storage != "memory://":
+            password = None if limits.password is None else secrets.read(limits.password)
+            shared = TokenBucketRedisStorage(limits.storage, password=password, timeout=limits.timeout, report=report)
+        return cls(
+            tuple(rule for rule in everywhere if rule.source_only),
+            by_route(
+                ((route.name, route.limits) for route in settings.routes),
+                tuple(rule for rule in everywhere if not rule.source_only),
+            ),
+            source_key(limits.ipv6_prefix),
+            TokenBucketMemoryStorage(limits.maximum_buckets),
+            shared,
+        )
+
+    async def charge_source(self, arrived: Arrived) -> Refusal | None:
+        """Charge the rules keyed by the source address alone, before anything costly is done."""
+        if not self._source:
+            return None
+        source = self._key_of_source(arrived.source)
+        charges = [rule.charge(source, "", None, None) for rule in self._source]
+        found = await self._charge(self._source, charges, arrived)
+        if isinstance(found, Refusal):
+            return found
+        if found is not None and found.shadow:
+            self._noted[arrived.request_id] = found.shadow
+            if len(self._noted) > _REMEMBERED:
+                self._noted.popitem(last=False)
+        return None
+
+    async def admit(self, identified: Identified) -> Admitted | Refusal:
+        """Charge all other rules that hold everywhere, and those of the route."""
+        arrived, route = identified.arrived, identified.route
+        certificate, token = identified.certificate, identified.token
+        wanted = self._routes[route]
+        limit: LimitStatus | None = None
+        if wanted:
+            source = self._key_of_source(arrived.source)
+            charges = [rule.charge(source, route, certificate, token) for rule in wanted]
+            found = await self._charge(wanted, charges, arrived)
+            if isinstance(found, Refusal):
+                return found
+            limit = found
+        if self._noted and (noted := self._noted.pop(arrived.request_id, None)):
+            limit = _with_shadow(limit, noted)
+        return Admitted(arrived, route, certificate, token, limit)
+
+    async def _charge(
+        self, wanted: tuple[Rule, ...], charges: list[Charge], arrived: Arrived
+    ) -> LimitStatus | Refusal | None:
+        if self._shared is None:
+            return self._judge(wanted, self._local.take(charges, int(arrived.monotonic * SECOND)))
+        try:
+            return self._judge(wanted, await self._shared.acquire_tokens(charges))
+        except StorageError as wrong:
+            if any(rule.enforced and not rule.local for rule in wanted):
+                return refusals.storage_away(str(wrong))
+        # Only rules with `on_failure: local` are left, and shadow rules, which never stop anything.
+        kept = [(rule, charge) for rule, charge in zip(wanted, charges, strict=True) if rule.local]
+        states = self._local.take([charge for _, charge in kept], int(arrived.monotonic * SECOND))
+        return self._judge([rule for rule, _ in kept], states)
+
+    def _judge(self, wanted: Sequence[Rule], states: Sequence[BucketState]) -> LimitStatus | Refusal | None:
+        """The refusal that lasts longest; or how the tightest rule stands."""
+        shadow: tuple[str, ...] = ()
+        refused: tuple[int, Rule, BucketState] | None = None
+        tightest: tuple[int, Rule, BucketState] | None = None
+        for rule, state in zip(wanted, states, strict=True):
+            if state.admitted:
+                remaining = rule.quota.remaining(state.level)
+                if rule.enforced and (tightest is None or remaining < tightest[0]):
+                    tightest = remaining, rule, state
+            elif not rule.enforced:
+                shadow += (rule.name,)
+                self.would_have_refused[rule.name] += 1
+            elif state.refused_new:
+                return refusals.no_room(rule)
+            else:
+                wait = rule.quota.wait(state.level)
+                if refused is None or wait > refused[0]:
+                    refused = wait, rule, state
+        if refused is not None:
+            return refusals.rate_limited(refused[1], refused[2], shadow)
+        if tightest is not None:
+            return refusals.status(tightest[1], tightest[2], shadow)
+        return _with_shadow(None, shadow) if shadow else None
+
+    async def close(self) -> None:
+        """Close the storage's connections."""
+        if self._shared is not None:
+            await self._shared.close()
+
+
+def _with_shadow(status: LimitStatus | None, shadow: tuple[str, ...]) -> LimitStatus:
+    """The status with more rules noted that would have refused."""
+    if status is None:
+        return LimitStatus("", 0, 0, 0.0, shadow=shadow)
+    return LimitStatus(status.name, status.limit, status.remaining, status.reset, status.window, shadow + status.shadow)

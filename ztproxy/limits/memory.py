@@ -1,0 +1,106 @@
+"""Token buckets in the process: bounded, and none is forgotten before it is full again."""
+
+from collections.abc import Sequence
+from heapq import heappop, heappush, heapreplace
+
+from limits.aio.storage import MemoryStorage
+
+from ztproxy.limits.token_bucket import BucketState, Charge, TokenBucketSupport
+
+_SWEEP = 4
+"""Buckets looked at for each new one while there is room."""
+_SWEEP_WHEN_FULL = 1024
+"""The same when there is none: about a millisecond at most."""
+
+
+class TokenBucketMemoryStorage(MemoryStorage, TokenBucketSupport):
+    """The library's in-process storage with token buckets beside its windows.
+
+    A bucket that is full again is worth nothing and makes room; any other one stays, or whoever had used it up could
+    have it forgotten by filling the table. When no room can be made, new keys are refused.
+    """
+
+    def __init__(self, maximum_buckets: int) -> None:
+        """Hold at most so many buckets."""
+        super().__init__()
+        self._maximum = maximum_buckets
+        self._arrivals: dict[str, tuple[int, int]] = {}
+        """Key → (theoretical arrival time times pace, pace): the moment at which the bucket is full again, scaled."""
+        self._ends: list[tuple[int, str]] = []
+        """Heap with one entry a bucket: microseconds at which it is full again, or an earlier moment."""
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def take(self, charges: Sequence[Charge], now: int) -> list[BucketState]:
+        """Charge all the buckets or, if an enforced one has not enough tokens, none; see `acquire_tokens`."""
+        states: list[BucketState] = []
+        arrivals = self._arrivals
+        allowed = True
+        vacancies = -1
+        for charge in charges:
+            key, quota, cost, enforced = charge.key, charge.quota, charge.cost, charge.enforced
+            level = 0
+            if (arrival := arrivals.get(key)) is not None:
+                level = max(0, arrival[0] - now * quota.pace)
+            else:
+                if vacancies < 0:
+                    vacancies = self._make_room(now)
+                if vacancies == 0:
+                    states.append(BucketState(admitted=False, level=quota.capacity, refused_new=True))
+                    allowed = allowed and not enforced
+                    continue
+                vacancies -= 1
+            after = level + cost * quota.interval
+            if after <= quota.capacity:
+                states.append(BucketState(True, after))  # noqa: FBT003 - by position is half the time
+            else:
+                states.append(BucketState(admitted=False, level=level))
+                allowed = allowed and not enforced
+        if allowed:
+            for charge, state in zip(charges, states, strict=True):
+                if state.admitted:
+                    self._raise(charge, state.level, now)
+        return states
+
+    def _raise(self, charge: Charge, level: int, now: int) -> None:
+        pace = charge.quota.pace
+        arrival = now * pace + level
+        if charge.key not in self._arrivals:
+            heappush(self._ends, (-(-arrival // pace), charge.key))
+        self._arrivals[charge.key] = (arrival, pace)
+
+    def _make_room(self, now: int) -> int:
+        """Forget some buckets that are full again; return how many new ones fit.
+
+        A bucket's entry in the heap is never later than the moment it is full again, so those that are come first;
+        one that was charged since is put back at its new moment. Each charge causes at most one such putting back.
+        """
+        arrivals, ends = self._arrivals, self._ends
+        room = self._maximum - len(arrivals)
+        short = room <= _SWEEP
+        for _ in range(_SWEEP_WHEN_FULL if short else _SWEEP):
+            if not ends or ends[0][0] > now or (short and room > _SWEEP):
+                break
+            key = ends[0][1]
+            arrival, pace = arrivals[key]
+            end = -(-arrival // pace)
+            if end > now:
+                heapreplace(ends, (end, key))
+            else:
+                heappop(ends)
+                del arrivals[key]
+                room += 1
+        return room
+
+    async def acquire_tokens(self, charges: Sequence[Charge], now: int | None = None) -> Sequence[BucketState]:
+        """As `take`; `now` has to be given."""
+        if now is None:
+            raise ValueError("in-process buckets have no clock of their own")
+        return self.take(charges, now)
+
+    async def reset(self) -> int | None:
+        """Forget everything."""
+        self._arrivals.clear()
+        self._ends.clear()
+        return await super().reset()

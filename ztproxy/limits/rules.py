@@ -1,0 +1,59 @@
+"""The configured rules, worked out once so that a request costs a lookup."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+
+from ztproxy.config.settings import LimitRule
+from ztproxy.limits.bucket import Quota, quota
+from ztproxy.limits.keys import Part, bounded, part
+from ztproxy.limits.token_bucket import Charge
+from ztproxy.model import Certificate, Token
+
+
+class Rule:
+    """One rule, ready to be charged."""
+
+    __slots__ = ("_first", "_parts", "_prefix", "enforced", "local", "name", "quota", "source_only")
+
+    def __init__(self, rule: LimitRule, prefix: str) -> None:
+        """Take a rule and what tells its buckets from those of all other rules."""
+        self.name = rule.name
+        self.enforced = not rule.shadow
+        self.local = rule.on_failure == "local"
+        self.source_only = rule.keys == ("source.address",)
+        self.quota: Quota = quota(*rule.rate, rule.burst or rule.rate.limit)
+        self._prefix = prefix
+        self._parts: tuple[Part, ...] = tuple(map(part, rule.keys))
+        self._first = self._parts[0] if len(self._parts) == 1 else None
+
+    def charge(self, source: str, route: str, certificate: Certificate | None, token: Token | None) -> Charge:
+        """What this rule takes from which bucket for a request; `source` is its address's key."""
+        if self._first is not None:
+            key = self._prefix + self._first(source, route, certificate, token)
+        else:
+            key = self._prefix + "".join([part(source, route, certificate, token) for part in self._parts])
+        return Charge(bounded(key), self.quota, 1, self.enforced)
+
+
+def rules(configured: Iterable[LimitRule], route: str | None = None) -> tuple[Rule, ...]:
+    """Work out the rules of a route, or those for all of them.
+
+    Rate and burst are part of a bucket's name: a level counted by other numbers would be misread after a change.
+    """
+    seen: Counter[str] = Counter()
+    made = []
+    for rule in configured:
+        limit, period = rule.rate
+        scope = "*" if route is None else f"{len(route)}:{route}"
+        prefix = f"{scope}|{rule.name}|{limit}/{period:g}|{rule.burst}|{rule.shadow:d}|"
+        made.append(Rule(rule, f"{prefix}{seen[prefix]}|"))
+        seen[prefix] += 1
+    return tuple(made)
+
+
+def by_route(
+    configured: Iterable[tuple[str, Iterable[LimitRule]]], general: tuple[Rule, ...]
+) -> dict[str, tuple[Rule, ...]]:
+    """For each route what is charged once the request is identified: what holds everywhere, then its own."""
+    return {name: tuple(chain(general, rules(own, name))) for name, own in configured}
