@@ -36,6 +36,7 @@ profile: $(VENV)/.test ## where the time of a request goes
 
 docs: venv ## write the documents that are made by the program
 	$(BIN)/ztproxy config schema --markdown > docs/configuration.md
+	$(BIN)/python -m ztproxy.observe.reasons > docs/troubleshooting.md
 
 peers: $(VENV)/.test ## what the functional tests run against: the OPA server and the identity provider (needs go and npm)
 	sh tests/functional/opa/build.sh
