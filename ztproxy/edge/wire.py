@@ -68,11 +68,15 @@ class Endpoint(Protocol):
 
     name: str
     """The listener's address as configured."""
-    live: "set[SocketWire]"
-    """The open connections, handshakes included."""
 
     def application(self) -> Application:
         """A new application for a new connection."""
+
+    def opened(self, wire: "SocketWire") -> None:
+        """A connection was accepted."""
+
+    def gone(self, wire: "SocketWire") -> None:
+        """It is no more."""
 
 
 class SocketWire(asyncio.Protocol):
@@ -153,12 +157,12 @@ class SocketWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._endpoint.live.add(self)
+        self._endpoint.opened(self)
 
     def connection_lost(self, _cause: Exception | None) -> None:
         self._closing = True
         self._queue.clear()
-        self._endpoint.live.discard(self)
+        self._endpoint.gone(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -205,10 +209,14 @@ class SocketWire(asyncio.Protocol):
         if transport.is_closing():
             return
         self._unsent = transport.get_write_buffer_size()
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._deadline = self._loop.call_later(LINGER, self._lingered)
         if self._eof_received or not transport.can_write_eof():
             transport.close()
-        elif not self._reading:
+            return
+        transport.write_eof()
+        if not self._reading:
             transport.resume_reading()
 
     def _lingered(self) -> None:

@@ -1,0 +1,218 @@
+"""Sockets: binding them, accepting connections, and ending both in an orderly way.
+
+Binding is a step of its own, so that every socket is bound before any begins to serve.
+"""
+
+import asyncio
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ztproxy import model
+from ztproxy.config.values import Address, TcpAddress, UnixAddress
+from ztproxy.edge.contexts import Contexts
+from ztproxy.edge.tls import Describe, TlsWire
+from ztproxy.edge.wire import Application, PlainWire, SocketWire
+
+BACKLOG = 4096
+HANDSHAKE_TIMEOUT = 10.0
+SOCKET_MODE = 0o660
+
+
+class BindError(Exception):
+    """An address cannot be listened on; the message says which and why."""
+
+
+def bind_socket(address: Address) -> socket.socket:
+    """A bound socket that does not listen yet.
+
+    Raises:
+        BindError: the address is taken, not ours, or not allowed.
+    """
+    try:
+        return _bind_unix(address.path) if isinstance(address, UnixAddress) else _bind_tcp(address)
+    except OSError as wrong:
+        raise BindError(f"cannot listen on {address}: {wrong.strerror or wrong}") from None
+
+
+def _bind_tcp(address: TcpAddress) -> socket.socket:
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, target = min(found, key=lambda one: one[0] != socket.AF_INET)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.settimeout(0)
+        sock.bind(target)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        sock.settimeout(0)
+        sock.bind(str(path))
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(before)
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket's file that nobody answers at any more; anything else there is somebody's."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(0, "a file that is no socket is in the way")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+    raise FileExistsError(0, "another process answers there")
+
+
+class Listener:
+    """A bound socket, what it serves, and its open connections.
+
+    Args:
+        sock: from `bind_socket`.
+        name: the address as configured.
+        application: makes the application of each connection.
+        contexts: for https; None serves plaintext.
+        describe: reads a verified chain (`identity/`); needed with client certificates.
+        on_handshake_failed: told of each TLS handshake that did not come about.
+        handshake_timeout: seconds.
+        wall: the clock, seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        name: str,
+        application: Callable[[], Application],
+        *,
+        contexts: Contexts | None = None,
+        describe: Describe | None = None,
+        on_handshake_failed: Callable[[model.HandshakeFailed], None] = lambda _failed: None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        if contexts is not None and contexts.asks and describe is None:
+            raise ValueError("client certificates are asked for, and nobody reads them")
+        self.name = name
+        self.application = application
+        self.handshake_failed = on_handshake_failed
+        self.handshake_timeout = handshake_timeout
+        self.wall = wall
+        self._socket = sock
+        self._contexts = contexts
+        self._describe = describe
+        self._live: set[SocketWire] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._server: asyncio.AbstractServer | None = None
+        self._path, self._inode = _file_of(sock)
+
+    @property
+    def address(self) -> str:
+        """Where it really listens: the port that the system chose for port 0."""
+        bound = self._socket.getsockname()
+        return str(TcpAddress(bound[0], bound[1])) if isinstance(bound, tuple) else f"unix:{bound}"
+
+    @property
+    def port(self) -> int:
+        """The port that it really listens on; 0 for a Unix socket."""
+        bound = self._socket.getsockname()
+        return int(bound[1]) if isinstance(bound, tuple) else 0
+
+    @property
+    def open(self) -> int:
+        """How many connections are open, handshakes included."""
+        return len(self._live)
+
+    @property
+    def contexts(self) -> Contexts:
+        """What TLS shows and asks for."""
+        if self._contexts is None:
+            raise ValueError("a plaintext listener has no TLS contexts")
+        return self._contexts
+
+    def describe(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal:
+        """The client certificate, read."""
+        if self._describe is None:
+            raise ValueError("nobody reads client certificates here")
+        return self._describe(chain)
+
+    async def start(self) -> None:
+        """Listen and serve."""
+        loop = asyncio.get_running_loop()
+        factory: Callable[[], SocketWire] = (
+            (lambda: PlainWire(loop, self)) if self._contexts is None else (lambda: TlsWire(loop, self))
+        )
+        if self._path is not None:
+            self._server = await loop.create_unix_server(factory, sock=self._socket, backlog=BACKLOG)
+        else:
+            self._server = await loop.create_server(factory, sock=self._socket, backlog=BACKLOG)
+
+    def stop_accepting(self) -> None:
+        """Accept no more; open connections go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._socket.close()
+        if self._path is not None and _inode_of(self._path) == self._inode:
+            self._path.unlink(missing_ok=True)
+        self._path = None
+
+    async def wait_empty(self) -> None:
+        """Until no connection is open."""
+        await self._empty.wait()
+
+    def close(self) -> None:
+        """Accept no more and abort every connection."""
+        self.stop_accepting()
+        for wire in tuple(self._live):
+            wire.abort()
+
+    # -- what its connections tell it
+
+    def opened(self, wire: SocketWire) -> None:
+        """A connection was accepted."""
+        self._live.add(wire)
+        self._empty.clear()
+
+    def gone(self, wire: SocketWire) -> None:
+        """It is no more."""
+        self._live.discard(wire)
+        if not self._live:
+            self._empty.set()
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return None
+
+
+def _file_of(sock: socket.socket) -> tuple[Path | None, int | None]:
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        return None, None
+    path = Path(str(sock.getsockname()))
+    return path, _inode_of(path)
