@@ -103,29 +103,18 @@ def make_certificates(folder: pathlib.Path) -> None:
 
 
 def make_tokens(folder: pathlib.Path, issuer: str) -> None:
-    """Write the issuer's key set and one RS256 token for each connection."""
+    """Write the issuer's key set, one RS256 token for each connection, and one that the policy's data revokes."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     public |= {"kid": KEY_ID, "use": "sig", "alg": "RS256"}
     public.pop("key_ops", None)
     (folder / "jwks.json").write_text(json.dumps({"keys": [public]}))
-    now = int(time.time())
-    tokens = [
-        jwt.encode(
-            {
-                "iss": issuer,
-                "sub": f"user-{number}",
-                "aud": AUDIENCE,
-                "iat": now - 1,
-                "exp": now + LIFETIME,
-                "jti": f"token-{number}",
-                "roles": ["role-7", "role-31"],
-                "workload": WORKLOAD,
-            },
-            key,
-            algorithm="RS256",
-            headers={"kid": KEY_ID},
-        )
-        for number in range(TOKENS)
-    ]
-    (folder / "tokens").write_text("\n".join(tokens))
+    claims = {"iss": issuer, "aud": AUDIENCE, "roles": ["role-7", "role-31"], "workload": WORKLOAD}
+
+    def token(number: int, token_id: str) -> str:
+        now = int(time.time())
+        own = {"sub": f"user-{number}", "iat": now - 1, "exp": now + LIFETIME, "jti": token_id}
+        return jwt.encode(claims | own, key, algorithm="RS256", headers={"kid": KEY_ID})
+
+    (folder / "tokens").write_text("\n".join(token(number, f"token-{number}") for number in range(TOKENS)))
+    (folder / "revoked-token").write_text(token(0, "revoked-0"))

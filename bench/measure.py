@@ -25,6 +25,8 @@ class Lengths:
     connections: int = 32
 
 
+DISTURBED = 0.1  # of a core, taken by others
+ATTEMPTS = 4
 GRACE = 60.0  # seconds beyond a measurement's own length
 
 
@@ -71,11 +73,28 @@ class Target:
         return (("proxy", self.proxy), ("backend", self.backend))
 
 
+def _others(report: Mapping[str, Any]) -> float:
+    """How many cores' worth of time went to processes that are no part of the benchmark."""
+    used = {name: group["cpu_seconds"] for name, group in report["processes"].items()}
+    foreign: float = used["machine"] - used["proxy"] - used["load"] - used["backend"]
+    seconds: float = report["seconds"]
+    return max(0.0, foreign / seconds)
+
+
+def _least_disturbed(target: Target, mode: str, lengths: Lengths, duration: float) -> Mapping[str, Any]:
+    """Measure again, a bounded number of times, while something else on the machine took a share of its cores."""
+    reports: list[Mapping[str, Any]] = []
+    while len(reports) < ATTEMPTS and (not reports or _others(reports[-1]) > DISTURBED):
+        reports.append(target.measured(mode, lengths, duration))
+    return min(reports, key=_others)
+
+
 def load(target: Target, lengths: Lengths) -> dict[str, float]:
     """Put a row under load on keep-alive connections."""
-    report = target.measured("load", lengths, lengths.load)
+    report = _least_disturbed(target, "load", lengths, lengths.load)
     seconds, processes = report["seconds"], report["processes"]
-    cpu = processes["proxy"]["cpu_seconds"]
+    used = {name: group["cpu_seconds"] for name, group in processes.items()}
+    cpu = used["proxy"]
     return {
         "requests_per_second": report["per_second"],
         "p50_ms": report["p50_ms"],
@@ -84,7 +103,10 @@ def load(target: Target, lengths: Lengths) -> dict[str, float]:
         "max_ms": report["max_ms"],
         "cpu_seconds_per_1000_requests": 1000 * cpu / report["requests"],
         "proxy_core_busy": cpu / seconds,
-        "load_core_busy": (processes["load"]["cpu_seconds"] + processes["backend"]["cpu_seconds"]) / seconds,
+        "load_core_busy": (used["load"] + used["backend"]) / seconds,
+        "load_us_per_request": 1e6 * used["load"] / report["requests"],
+        "backend_us_per_request": 1e6 * used["backend"] / report["requests"],
+        "others_busy": _others(report),
         "rss_mb_under_load": processes["proxy"]["rss_kb"] / 1024,
         "pss_mb_under_load": processes["proxy"]["pss_kb"] / 1024,
     }
@@ -92,7 +114,7 @@ def load(target: Target, lengths: Lengths) -> dict[str, float]:
 
 def handshakes(target: Target, lengths: Lengths) -> dict[str, float]:
     """Ask once on each new connection."""
-    report = target.measured("handshakes", lengths, lengths.handshakes)
+    report = _least_disturbed(target, "handshakes", lengths, lengths.handshakes)
     cpu = report["processes"]["proxy"]["cpu_seconds"]
     return {
         "handshakes_per_second": report["per_second"],

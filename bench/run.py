@@ -17,6 +17,7 @@ import build
 import credentials
 import measure
 import policydata
+import refusals
 import table
 from peers import ROWS, Row, Site, backend
 from processes import Program, StartFailed, free_port, started
@@ -96,16 +97,19 @@ class Bench:
             programs = row.programs(self._site, port)
             with started(programs, PROXY_CORE, self._site.run) as pids:
                 target = measure.Target(self._site.run, self._load, port, pids, self._backend, LOAD_CORE, self._browser)
+                if first:
+                    refusals.check(self._site.run, port, whole_job=row.whole_job)
                 figures = measure.load(target, self._lengths)
                 if first:
                     figures |= measure.idle(target, self._lengths)
                 figures |= measure.handshakes(target, self._lengths)
-        except (StartFailed, measure.LoadFailed) as error:
+        except (StartFailed, refusals.NotTheSameJob, measure.LoadFailed) as error:
             self._failed(row, error)
             return
         self.figures[row.name].append(figures)
-        rate, p99 = figures["requests_per_second"], figures["p99_ms"]
-        print(f"  {row.name}: {rate:,.0f} requests/s, p99 {p99:.2f} ms", flush=True)
+        rate, p99, others = figures["requests_per_second"], figures["p99_ms"], figures["others_busy"]
+        disturbed = f" (others took {others:.0%} of a core)" if others > measure.DISTURBED else ""
+        print(f"  {row.name}: {rate:,.0f} requests/s, p99 {p99:.2f} ms{disturbed}", flush=True)
 
 
 def _result(bench: Bench, rows: Sequence[Row], rounds: int, arguments: argparse.Namespace) -> dict[str, object]:
@@ -114,7 +118,9 @@ def _result(bench: Bench, rows: Sequence[Row], rounds: int, arguments: argparse.
     titles = {row.name: row.title for row in rows}
     print()
     print("\n".join(table.lines(titles, medians, bench.failures)))
-    print("\nOnly the ratios mean anything. + : the proxy's core was not busy, the load generator was the limit.")
+    print(
+        "\nOnly the ratios mean anything. + : the proxy's core was not all busy: the load was the limit, or others ran."
+    )
     return {
         "machine": table.machine(),
         "load_average_before": arguments.load_average,

@@ -32,7 +32,29 @@ func readUsage(watch string) (map[string]usage, error) {
 		}
 		groups[name] = sum
 	}
-	return groups, nil
+	var err error
+	groups["machine"], err = readMachine()
+	return groups, err
+}
+
+// readMachine reads how long all cores together were busy, whoever kept them so.
+func readMachine() (usage, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return usage{}, err
+	}
+	first, _, _ := strings.Cut(string(stat), "\n")
+	var busy usage
+	for i, field := range strings.Fields(first)[1:9] { // user nice system idle iowait irq softirq steal
+		ticks, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return usage{}, err
+		}
+		if i != 3 && i != 4 {
+			busy.CPUSeconds += ticks / ticksPerSecond
+		}
+	}
+	return busy, nil
 }
 
 func (u *usage) add(pid string) error {
