@@ -10,6 +10,11 @@ if not now then
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
+local function keep(key, level, pace)
+  local lifetime = math.ceil(level / pace / 1000) + 1
+  redis.call('SET', key, string.format('%.0f %.0f', now, level), 'PX', string.format('%.0f', lifetime))
+end
+
 local allowed = true
 local answer = {}
 for i, key in ipairs(KEYS) do
@@ -23,9 +28,13 @@ for i, key in ipairs(KEYS) do
     if not at then
       return redis.error_reply('ERR a token bucket holds something else')
     end
-    -- A clock that was set back neither fills the bucket nor holds it back until the clock has caught up.
-    local elapsed = math.max(0, now - tonumber(at))
-    level = math.max(0, tonumber(before) - elapsed * pace)
+    level = tonumber(before)
+    if tonumber(at) > now then
+      -- The clock was set back: that fills no bucket, and none waits until the clock has caught up.
+      keep(key, level, pace)
+    else
+      level = math.max(0, level - (now - tonumber(at)) * pace)
+    end
   end
   local after = level + cost * interval
   if after <= capacity then
@@ -41,9 +50,7 @@ end
 if allowed then
   for i, key in ipairs(KEYS) do
     if answer[2 * i - 1] == 1 then
-      local pace = tonumber(ARGV[2 + (i - 1) * 5])
-      local lifetime = math.ceil(answer[2 * i] / pace / 1000) + 1
-      redis.call('SET', key, string.format('%.0f %.0f', now, answer[2 * i]), 'PX', string.format('%.0f', lifetime))
+      keep(key, answer[2 * i], tonumber(ARGV[2 + (i - 1) * 5]))
     end
   end
 end

@@ -17,8 +17,6 @@ from ztproxy.limits.token_bucket import BucketState, Charge, TokenBucketSupport
 
 _SCRIPT = files("ztproxy.limits").joinpath("gcra.lua").read_text()
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # what EVALSHA names scripts by
-_AT_ONCE = 1024
-"""Requests whose charges share a round trip."""
 _WAITING = 1024
 """Requests that may wait for the next one, so nobody waits for two; more are refused."""
 _PROBES = (0.1, 0.2, 0.4, 1.0)
@@ -64,6 +62,7 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
         self._timeout = timeout
         self._report = report
         self._queue: list[_Waiting] = []
+        self._asked: list[_Waiting] = []
         self._round: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._closed = False
@@ -90,7 +89,8 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
         """Serve what waits until nothing does."""
         try:
             while self._queue:
-                batch, self._queue = self._queue[:_AT_ONCE], self._queue[_AT_ONCE:]
+                batch, self._queue = self._queue, []
+                self._asked = batch
                 try:
                     async with asyncio.timeout(self._timeout):
                         answers = await self._ask(batch)
@@ -98,9 +98,6 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
                     self._lost(batch, wrong)
                     return
                 _settle(batch, answers)
-        except asyncio.CancelledError:
-            self._fail(self._queue, RedisError("the proxy is stopping"))
-            raise
         finally:
             self._round = None
 
@@ -165,6 +162,7 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
+        self._fail([*self._asked, *self._queue], RedisError("the proxy is stopping"))
         await self._client.aclose()
 
 
