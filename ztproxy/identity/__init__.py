@@ -1,1 +1,8 @@
 """Who asks: certificates, revocation, tokens and the keys of issuers."""
+
+from ztproxy.identity.certificates import describe
+from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.issuers import Clock
+from ztproxy.identity.stage import Identity
+
+__all__ = ["Clock", "Identity", "IdentityConfigError", "describe"]

@@ -1,0 +1,90 @@
+"""Bearer tokens verified by a key of the issuer that they name, then by their claims; remembered by their hash."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import msgspec
+
+from ztproxy.identity.claims import Expected, accept
+from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.tokens import UnverifiedToken, take_apart
+from ztproxy.model import Reason, Refusal, Token
+
+MAXIMUM_REMEMBERED = 65536
+"""Tokens."""
+
+
+class TrustedIssuer(msgspec.Struct, frozen=True):
+    """An issuer as configured, and its keys."""
+
+    algorithms: frozenset[str]
+    expected: Expected
+    store: KeyStore
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """A verified token, and what its verdict rests on: the key that verified it, and the time."""
+
+    token: Token
+    key: bytes
+    store: KeyStore
+    ends_at: float
+    """Seconds since 1970; its expiry and the leeway of its issuer."""
+
+
+class Bearers:
+    """The tokens of all configured issuers."""
+
+    def __init__(self, issuers: Mapping[str, TrustedIssuer], maximum: int = MAXIMUM_REMEMBERED) -> None:
+        self._issuers = issuers
+        self._maximum = maximum
+        self._remembered: OrderedDict[bytes, Remembered] = OrderedDict()
+
+    def recall(self, digest: bytes, wall: float) -> Token | None:
+        """A token verified before; None when it has to be verified anew, because its time or its key is over.
+
+        Args:
+            digest: SHA-256 of the token.
+            wall: seconds since 1970.
+        """
+        known = self._remembered.get(digest)
+        if known is None:
+            return None
+        if wall < known.ends_at and known.store.vouches(known.key, wall):
+            return known.token
+        del self._remembered[digest]
+        return None
+
+    async def verify(
+        self, token: bytes, digest: bytes, counting: frozenset[str], wall: float, monotonic: float
+    ) -> Token | Refusal:
+        """Verify a token by a key of its issuer, which must be among those `counting` before anything is fetched.
+
+        Suspends only while the issuer's keys are fetched, which is bounded. Refuses with a reason that starts with
+        `TOKEN_`, or `ISSUER_KEYS_UNAVAILABLE`.
+        """
+        unverified = take_apart(token, digest)
+        if isinstance(unverified, Refusal):
+            return unverified
+        issuer = self._issuers.get(unverified.issuer) if unverified.issuer in counting else None
+        if issuer is None:
+            return Refusal(Reason.TOKEN_ISSUER_UNKNOWN)
+        if unverified.algorithm not in issuer.algorithms:
+            return Refusal(Reason.TOKEN_ALGORITHM_REFUSED)
+        return await self._verify(unverified, issuer, wall, monotonic)
+
+    async def _verify(
+        self, unverified: UnverifiedToken, issuer: TrustedIssuer, wall: float, monotonic: float
+    ) -> Token | Refusal:
+        key = await issuer.store.find(unverified.key_id, unverified.algorithm, wall, monotonic)
+        if isinstance(key, Refusal):
+            return key
+        if not key.verifies(unverified.algorithm, unverified.signed, unverified.signature):
+            return Refusal(Reason.TOKEN_SIGNATURE_INVALID)
+        token = accept(unverified, key.key_id, issuer.expected, wall)
+        if isinstance(token, Token):
+            if len(self._remembered) >= self._maximum:
+                self._remembered.popitem(last=False)
+            ends_at = token.expires_at + issuer.expected.leeway
+            self._remembered[token.digest] = Remembered(token, key.identity, issuer.store, ends_at)
+        return token

@@ -1,0 +1,165 @@
+"""Client certificates: what is in one, and whether it is fit to say who asks (RFC 5280 §4).
+
+OpenSSL verified signatures, chain and dates in the handshake. Here is what it leaves or does too early to be explained.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ztproxy.identity.spiffe import is_spiffe, is_spiffe_id
+from ztproxy.model import Certificate, Reason, Refusal, Sans
+
+MAXIMUM_CERTIFICATE = 65536
+"""Octets of DER."""
+MAXIMUM_CHAIN = 11
+"""Certificates: OpenSSL's own depth is larger, no sensible chain is."""
+MAXIMUM_NAMES = 256
+"""Subject alternative names in one certificate."""
+MAXIMUM_NAME = 4096
+"""Characters of a subject, an issuer or an alternative name."""
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
+_VERSION_3 = 3
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
+
+class _UnsuitableError(Exception):
+    pass
+
+
+def describe(chain: tuple[bytes, ...]) -> Certificate | Refusal:
+    """What a verified chain says, the leaf first; a refusal when it cannot be read or has more than one reading.
+
+    Called once a connection. What it names is bounded and printable: it goes into logs and the policy's input.
+    """
+    if not 0 < len(chain) <= MAXIMUM_CHAIN or any(len(der) > MAXIMUM_CERTIFICATE for der in chain):
+        return _unsuitable("It, or its chain, is too long.")
+    try:
+        if not all(is_authority(der) for der in chain[1:]):
+            return _unsuitable("One that is no authority issued it.")
+        return _describe(chain)
+    except _UnsuitableError as wrong:
+        return _unsuitable(str(wrong))
+    except _UNREADABLE as wrong:
+        return Refusal(Reason.CERTIFICATE_UNSUITABLE, "It cannot be read.", f"{type(wrong).__name__}: {wrong}")
+
+
+def fit(certificate: Certificate, authorities: frozenset[bytes], now: float) -> Refusal | None:
+    """Why a certificate does not count here and now, apart from revocation; None when it does.
+
+    Args:
+        certificate: as `describe` read it.
+        authorities: certificates (DER) of the authorities that count on the route: one must be in the chain.
+        now: seconds since 1970.
+    """
+    if now > certificate.not_after:
+        return Refusal(Reason.CERTIFICATE_EXPIRED, "It has expired.")
+    if now < certificate.not_before:
+        return Refusal(Reason.CERTIFICATE_EXPIRED, "It is not valid yet.")
+    if certificate.version != _VERSION_3:
+        return _unsuitable("It is not of version 3.")
+    if certificate.is_authority:
+        return _unsuitable("It is an authority's.")
+    usage = certificate.extended_key_usage
+    if usage is None or CLIENT_AUTH not in usage:
+        # anyExtendedKeyUsage alone does not do: such a certificate was made for no purpose in particular.
+        return _unsuitable("Its extended key usage does not name client authentication.")
+    if authorities.isdisjoint(certificate.chain[1:]):
+        return Refusal(Reason.CERTIFICATE_UNTRUSTED_HERE)
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def is_authority(der: bytes) -> bool:
+    """Whether a certificate may issue others (RFC 5280 §4.2.1.9); remembered, since chains share their upper part."""
+    constraints = _extension(x509.load_der_x509_certificate(der), x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _describe(chain: tuple[bytes, ...]) -> Certificate:
+    leaf = x509.load_der_x509_certificate(chain[0])
+    sans = _sans(_extension(leaf, x509.SubjectAlternativeName) or ())
+    usage = _extension(leaf, x509.ExtendedKeyUsage)
+    constraints = _extension(leaf, x509.BasicConstraints)
+    if leaf.serial_number <= 0:
+        raise _UnsuitableError("Its serial number is not positive.")
+    common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(common_names) > 1:
+        raise _UnsuitableError("It has more than one common name.")
+    return Certificate(
+        der=chain[0],
+        subject=_printable(leaf.subject.rfc4514_string()),
+        common_name=_printable(str(common_names[0].value)) if common_names else None,
+        sans=sans,
+        spiffe_id=_spiffe_id(sans.uri),
+        issuer=_printable(leaf.issuer.rfc4514_string()),
+        serial=f"{leaf.serial_number:x}",
+        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        version=leaf.version.value + 1,
+        is_authority=constraints is not None and constraints.ca,
+        extended_key_usage=None if usage is None else tuple(oid.dotted_string for oid in usage),
+        chain=chain,
+    )
+
+
+def _extension(certificate: x509.Certificate, kind: Any) -> Any:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _sans(names: Sequence[x509.GeneralName] | x509.SubjectAlternativeName) -> Sans:
+    found: dict[type, list[str]] = {
+        x509.DNSName: [],
+        x509.UniformResourceIdentifier: [],
+        x509.RFC822Name: [],
+        x509.IPAddress: [],
+    }
+    for count, name in enumerate(names):
+        if count >= MAXIMUM_NAMES:
+            raise _UnsuitableError("It has too many names.")
+        if type(name) in found:
+            found[type(name)].append(_printable(str(name.value)))
+    return Sans(
+        dns=tuple(name.lower() for name in found[x509.DNSName]),
+        uri=tuple(found[x509.UniformResourceIdentifier]),
+        email=tuple(map(_email, found[x509.RFC822Name])),
+        ip=tuple(found[x509.IPAddress]),
+    )
+
+
+def _email(address: str) -> str:
+    """The domain in lower case; two `@` have two readings (GHSA-c5c4-8r6x-56w3)."""
+    local, at, domain = address.partition("@")
+    if "@" in domain:
+        raise _UnsuitableError("It has an e-mail address with more than one @.")
+    return local + at + domain.lower()
+
+
+def _spiffe_id(uris: Sequence[str]) -> str | None:
+    """The one SPIFFE ID: a certificate with several URIs carries none, one with two of them is refused (X509-SVID §2).
+
+    Raises `_UnsuitableError`.
+    """
+    if sum(map(is_spiffe, uris)) > 1:
+        raise _UnsuitableError("It has more than one SPIFFE ID.")
+    return uris[0] if len(uris) == 1 and is_spiffe_id(uris[0]) else None
+
+
+def _printable(text: str) -> str:
+    if len(text) > MAXIMUM_NAME or _UNPRINTABLE.search(text):
+        raise _UnsuitableError("A name in it is too long or cannot be printed.")
+    return text
+
+
+def _unsuitable(detail: str) -> Refusal:
+    return Refusal(Reason.CERTIFICATE_UNSUITABLE, detail)

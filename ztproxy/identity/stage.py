@@ -1,0 +1,109 @@
+"""Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Self
+
+from ztproxy.config.settings import Issuer, Settings
+from ztproxy.identity.authorities import trust_in
+from ztproxy.identity.bearers import Bearers, TrustedIssuer
+from ztproxy.identity.certificates import fit
+from ztproxy.identity.challenge import challenged
+from ztproxy.identity.claims import Expected
+from ztproxy.identity.demands import Demands, demands_of
+from ztproxy.identity.discovery import fetch_keys
+from ztproxy.identity.fetching import Fetcher
+from ztproxy.identity.issuers import Clock, KeyStore
+from ztproxy.identity.saved_keys import SavedKeys
+from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, is_bearer, malformed
+from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed, Token
+
+SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
+
+
+class Identity:
+    """Certificates and tokens of every request. Make one with `build`."""
+
+    def __init__(self, demands: Mapping[str, Demands], stores: tuple[KeyStore, ...], bearers: Bearers) -> None:
+        self._demands = demands
+        self._stores = stores
+        self._bearers = bearers
+
+    @classmethod
+    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+        """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
+        demands = demands_of(settings)
+        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
+        return cls(demands, tuple(issuer.store for issuer in issuers.values()), Bearers(issuers))
+
+    async def start(self) -> None:
+        """Take up saved keys and begin to fetch; does not wait for any issuer."""
+        for store in self._stores:
+            store.load()
+            store.start()
+
+    async def close(self) -> None:
+        """Stop fetching."""
+        for store in self._stores:
+            await store.close()
+
+    async def identify(self, routed: Routed) -> Identified | Refusal:
+        """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
+        arrived = routed.arrived
+        demands = self._demands[routed.route]
+        certificate = self._certificate(arrived, demands)
+        if isinstance(certificate, Refusal):
+            return certificate
+        if not (arrived.unverified_authorization or demands.token):
+            return Identified(arrived, routed.route, certificate, None)
+        token = await self._token(arrived, demands)
+        if isinstance(token, Refusal):
+            return challenged(token)
+        if token is not None and token.bound_to is not None and not _holds(token.bound_to, certificate):
+            return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
+        return Identified(arrived, routed.route, certificate, token)
+
+    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
+        unchecked = arrived.connection.unchecked_certificate
+        if unchecked is None:
+            return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
+        if isinstance(unchecked, Refusal):
+            return unchecked
+        return fit(unchecked, demands.authorities, arrived.wall) or unchecked
+
+    async def _token(self, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+        values = arrived.unverified_authorization
+        if len(values) > 1:
+            return malformed("There is more than one Authorization field.")
+        if not demands.issuers:
+            return None
+        if not values or not is_bearer(values[0]):
+            return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+        presented = bearer_of(values[0])
+        if presented is None or len(presented) > MAXIMUM_TOKEN:
+            return malformed("The Authorization field does not hold one token.")
+        digest = hashlib.sha256(presented).digest()
+        token = self._bearers.recall(digest, arrived.wall)
+        if token is None:
+            return await self._bearers.verify(presented, digest, demands.issuers, arrived.wall, arrived.monotonic)
+        return token if token.issuer in demands.issuers else Refusal(Reason.TOKEN_ISSUER_UNKNOWN)
+
+
+def _holds(bound_to: str, certificate: Certificate | None) -> bool:
+    """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
+    return certificate is not None and certificate.fingerprint == bound_to
+
+
+def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
+    trust = trust_in(issuer.authorities, f"issuers[{issuer.issuer}].authorities")
+    store = KeyStore(
+        issuer.issuer,
+        partial(fetch_keys, Fetcher(trust), issuer.issuer, issuer.jwks_uri),
+        SavedKeys(settings.state / "keys", issuer.issuer, issuer.jwks_uri),
+        issuer.max_stale,
+        clock,
+    )
+    expected = Expected(frozenset(issuer.audiences), issuer.leeway)
+    return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

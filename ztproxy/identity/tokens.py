@@ -1,0 +1,109 @@
+"""A bearer token as received, taken apart and bounded. Nothing in it is believed yet (RFC 7515, RFC 7519, RFC 8725)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import msgspec
+
+from ztproxy.identity.strict_json import MalformedError, decode_base64url, read_object
+from ztproxy.model import Reason, Refusal
+
+MAXIMUM_TOKEN = 16384
+"""Octets."""
+MAXIMUM_NAME = 1024
+"""Characters of an issuer, a subject, an audience or a key's id."""
+_BEARER = re.compile(rb"(?i:bearer) +([^ ]+)")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_KEYS_IN_HEADER = ("jwk", "jku", "x5u", "x5c")
+_KINDS = {None: "jwt", "jwt": "jwt", "at+jwt": "access", "application/at+jwt": "access", "application/jwt": "jwt"}
+"""What `typ` may say, in lower case (RFC 7519 §5.1, RFC 9068 §2.1): a logout token is no access token."""
+
+
+class UnverifiedToken(msgspec.Struct, frozen=True):
+    """A token's parts, well formed and nothing more: whoever sent it may have made it up."""
+
+    digest: bytes
+    """SHA-256 of the token as received."""
+    algorithm: str
+    key_id: str | None
+    kind: str
+    issuer: str
+    claims: Mapping[str, Any]
+    signed: bytes
+    signature: bytes
+
+
+def is_bearer(authorization: bytes) -> bool:
+    """Whether an Authorization value uses the Bearer scheme (RFC 6750 §2.1; the scheme's case does not matter)."""
+    return authorization[:6].lower() == b"bearer" and authorization[6:7] in (b"", b" ")
+
+
+def bearer_of(authorization: bytes) -> bytes | None:
+    """The token in an Authorization value of the Bearer scheme; None when it holds anything but one token."""
+    found = _BEARER.fullmatch(authorization)
+    return found[1] if found else None
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether a value can name somebody: a string, not empty, bounded, with nothing unprintable in it."""
+    return isinstance(value, str) and 0 < len(value) <= MAXIMUM_NAME and not _UNPRINTABLE.search(value)
+
+
+def malformed(detail: str) -> Refusal:
+    """The refusal of what is no token; `detail` repeats nothing of it."""
+    return Refusal(Reason.TOKEN_MALFORMED, detail)
+
+
+def take_apart(token: bytes, digest: bytes) -> UnverifiedToken | Refusal:
+    """Take a token in compact form apart: bounds first, then the spelling, then the header, then the issuer's name.
+
+    Keys and certificates in the header are never looked at: a token that carries any is refused (RFC 8725 §3.10).
+    """
+    if len(token) > MAXIMUM_TOKEN:
+        return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
+    parts = token.split(b".", 3)
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return malformed("The token has not three parts.")
+    try:
+        header = read_object(decode_base64url(parts[0]))
+    except MalformedError as wrong:
+        return malformed(f"The token's header cannot be read: {wrong}.")
+    kind = _kind(header)
+    if isinstance(kind, Refusal):
+        return kind
+    try:
+        claims = read_object(decode_base64url(parts[1]))
+        signature = decode_base64url(parts[2])
+    except MalformedError as wrong:
+        return malformed(f"The token cannot be read: {wrong}.")
+    issuer = claims.get("iss")
+    if not is_name(issuer):
+        return malformed("The token's `iss` is absent or no name.")
+    return UnverifiedToken(
+        digest=digest,
+        algorithm=header["alg"],
+        key_id=header.get("kid"),
+        kind=kind,
+        issuer=issuer,
+        claims=claims,
+        signed=token[: len(parts[0]) + 1 + len(parts[1])],
+        signature=signature,
+    )
+
+
+def _kind(header: Mapping[str, Any]) -> str | Refusal:
+    """What kind of token the header announces; a refusal when it says what we do not or must not understand."""
+    algorithm, key_id, kind = header.get("alg"), header.get("kid"), header.get("typ")
+    if not isinstance(algorithm, str):
+        return malformed("The token's `alg` is absent or no string.")
+    if "kid" in header and not is_name(key_id):
+        return malformed("The token's `kid` is no name.")
+    if "crit" in header or "b64" in header:
+        return malformed("The token demands extensions that are not understood.")
+    if any(name in header for name in _KEYS_IN_HEADER):
+        return malformed("The token brings its own key along.")
+    if "typ" in header and not isinstance(kind, str):
+        return malformed("The token's `typ` is no string.")
+    known = _KINDS.get(kind.lower() if kind is not None else None)
+    return known if known is not None else malformed("The token's `typ` is not that of a bearer token.")
