@@ -1,0 +1,154 @@
+"""Admitted → Authorized or a refusal, with the decision for the log."""
+
+import json
+from itertools import count
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from ztproxy.model import Authorized, Decision, LimitStatus, Reason, Refusal
+from ztproxy.policy.engine import Evaluation
+from ztproxy.policy.reference import example
+from ztproxy.policy.stage import Authorizer
+
+
+class Scripted:
+    """An engine that answers as it is told, and remembers what it was asked."""
+
+    revision = "rev-1"
+
+    def __init__(self, evaluation):
+        self.evaluation = evaluation
+        self.asked = []
+
+    async def evaluate(self, document, now_ns):
+        self.asked.append((document, now_ns))
+        return self.evaluation
+
+    async def close(self):
+        pass
+
+
+LIMIT = LimitStatus("token.subject", 10, 9, 0.1)
+
+
+async def authorize(value=None, problem=None, cause="", headers=frozenset(), admitted=None):
+    engine = Scripted(Evaluation(value, problem, cause))
+    stage = Authorizer(engine, {"orders": headers}, clock=count(0.0, 0.25).__next__)
+    outcome = await stage.authorize(admitted or msgspec.structs.replace(example(), limit=LIMIT))
+    return outcome, engine
+
+
+async def test_what_is_allowed_passes_with_its_decision():
+    result = b'{"allow":true,"reasons":["clerk"],"headers":{"X-Role":"clerk"},"max_age":5}'
+    outcome, engine = await authorize(result, headers=frozenset({"x-role"}))
+    admitted = msgspec.structs.replace(example(), limit=LIMIT)
+    [(document, now_ns)] = engine.asked
+    assert outcome == Authorized(
+        admitted.arrived,
+        "orders",
+        admitted.certificate,
+        admitted.token,
+        LIMIT,
+        Decision(True, ("clerk",), ((b"x-role", b"clerk"),), 5.0, "rev-1", document, result, 0.25),
+    )
+    assert now_ns == 1788250200 * 10**9
+    assert json.loads(document)["request"]["id"] == admitted.arrived.request_id
+
+
+async def test_a_bare_true_passes():
+    outcome, _ = await authorize(b"true")
+    assert isinstance(outcome, Authorized)
+
+
+async def test_what_is_denied_is_refused_with_its_reasons():
+    outcome, engine = await authorize(b'{"allow":false,"reasons":["no role","not now"]}')
+    assert outcome.reason is Reason.POLICY_DENIED
+    assert outcome.reasons == ("no role", "not now")
+    assert outcome.detail == ""
+    assert outcome.cause == "no role; not now"
+    assert outcome.limit == LIMIT
+    assert outcome.decision.allow is False
+    assert outcome.decision.result == b'{"allow":false,"reasons":["no role","not now"]}'
+    assert outcome.decision.document == engine.asked[0][0]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Reason.POLICY_UNDEFINED,
+        Reason.POLICY_ERROR,
+        Reason.POLICY_TIMEOUT,
+        Reason.POLICY_UNAVAILABLE,
+        Reason.POLICY_MALFORMED,
+    ],
+)
+async def test_a_question_without_an_answer_is_refused(problem):
+    outcome, _ = await authorize(None, problem, "authz.rego:7: divide by zero")
+    assert outcome.reason is problem
+    assert outcome.detail == ""
+    assert outcome.cause == "authz.rego:7: divide by zero"
+    assert (outcome.decision.allow, outcome.decision.revision, outcome.decision.result) == (False, "rev-1", b"null")
+    assert outcome.decision.duration == 0.25
+
+
+async def test_a_problem_outweighs_a_value():
+    outcome, _ = await authorize(b"true", Reason.POLICY_ERROR)
+    assert outcome.reason is Reason.POLICY_ERROR
+
+
+async def test_neither_value_nor_problem_is_undefined():
+    outcome, _ = await authorize(None, None)
+    assert outcome.reason is Reason.POLICY_UNDEFINED
+
+
+async def test_what_is_no_decision_is_refused_and_kept_for_the_log():
+    outcome, _ = await authorize(b'{"allow":true,"limit":{}}')
+    assert outcome.reason is Reason.POLICY_MALFORMED
+    assert "limit" in outcome.cause
+    assert outcome.detail == ""
+    assert outcome.reasons == ()
+    assert outcome.decision.allow is False
+    assert outcome.decision.result == b'{"allow":true,"limit":{}}'
+
+
+async def test_a_huge_result_does_not_fill_the_log():
+    outcome, _ = await authorize(b'"' + b"x" * 10**6 + b'"')
+    assert outcome.reason is Reason.POLICY_MALFORMED
+    assert outcome.decision.result == b"null"
+
+
+async def test_a_document_that_cannot_be_written_is_refused_before_anyone_is_asked():
+    admitted = msgspec.structs.replace(example(), limit=LIMIT)
+    arrived = msgspec.structs.replace(admitted.arrived, query="%")
+    outcome, engine = await authorize(b"true", admitted=msgspec.structs.replace(admitted, arrived=arrived))
+    assert isinstance(outcome, Refusal)
+    assert outcome.reason is Reason.REQUEST_AMBIGUOUS
+    assert outcome.limit == LIMIT
+    assert engine.asked == []
+
+
+def test_it_does_not_suspend_when_the_engine_does_not():
+    stage = Authorizer(Scripted(Evaluation(b"true", None)), {"orders": frozenset()})
+    coroutine = stage.authorize(example())
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    assert isinstance(done.value.value, Authorized)
+
+
+def settings(*names):
+    route = SimpleNamespace(name="orders", policy_headers=names)
+    return SimpleNamespace(routes=(route,))
+
+
+async def test_it_is_built_from_the_routes():
+    stage = Authorizer.build(settings("X-Role"), Scripted(Evaluation(b'{"allow":true,"headers":{"x-ROLE":"a"}}', None)))
+    outcome = await stage.authorize(example())
+    assert outcome.decision.headers == ((b"x-role", b"a"),)
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "Host", "X-Forwarded-For", "Connection", "X-Ztproxy-Assertion"])
+def test_a_route_cannot_declare_what_no_policy_may_set(name):
+    with pytest.raises(ValueError, match="orders"):
+        Authorizer.build(settings("X-Role", name), Scripted(Evaluation(b"true", None)))
