@@ -1,1 +1,6 @@
-"""What happened: access log and decision log."""
+"""What the operator sees of it: the access log and the decision log."""
+
+from ztproxy.observe.access import AccessLog
+from ztproxy.observe.decisions import DecisionLog
+
+__all__ = ["AccessLog", "DecisionLog"]
