@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "ztproxy"
 STAGES = {"edge", "routing", "identity", "limits", "policy", "upstream", "observe"}
-ANYTHING = {"serve", "admin", "cli", "demo", "__main__"}
+ANYTHING = {"serve", "parts", "summary", "admin", "cli", "demo", "__main__"}
 
 
 def part(path: Path) -> str:

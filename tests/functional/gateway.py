@@ -1,0 +1,217 @@
+"""The real program in front of a real backend, with real TLS and tokens: `async with Gateway(folder) as gateway`."""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from tests.pki import Authority, Leaf, client_context
+from tests.tokens import TokenIssuer
+
+POLICY = """\
+package ztproxy.authz
+
+default decision := {"allow": false, "reasons": ["no rule allows this request"]}
+
+decision := {"allow": true, "headers": {"X-Role": "reader"}} if {
+	input.request.segments[0] != "secret"
+}
+"""
+CONFIGURATION = """\
+version: 1
+listeners:
+  - address: 127.0.0.1:0
+    certificates: [{{certificate: gateway.pem, key: gateway.key}}]
+    client_certificates: {{authorities: [ca.pem], mode: {mode}{crl}}}
+issuers:
+  - {{issuer: "{issuer}", audiences: [ztproxy], algorithms: [RS256], jwks_uri: "{issuer}/keys", authorities: [ca.pem]}}
+policy: {policy}
+limits: {limits}
+routes:
+  - name: app
+    hosts: [localhost]
+    require: {require}
+    policy_headers: [X-Role]
+    upstream: {upstream}
+logs: {{access: access.log, decisions: var/decisions.db}}
+assertion: {{key: var/assertion.key, issuer: "https://gateway.test"}}
+{more}
+"""
+
+
+class Gateway:
+    """`ztproxy run` in a process of its own; the issuer and the backend run in the test's event loop."""
+
+    def __init__(self, folder: Path, ca: Authority | None = None, client: Leaf | None = None, **options: str) -> None:
+        self.folder = folder
+        self.options = options
+        self.ca = ca or Authority.new("Functional Test Root")
+        self.client = client or self.ca.issue("alice")
+        self.seen: list[dict[str, Any]] = []
+        self.port = 0
+        self._runners: list[web.AppRunner] = []
+        self._process: asyncio.subprocess.Process | None = None
+        self.said: list[str] = []
+
+    @classmethod
+    def again(cls, earlier: "Gateway", **options: str) -> Self:
+        """Another run in the same folder, with the same authority and client."""
+        return cls(earlier.folder, earlier.ca, earlier.client, **options)
+
+    async def __aenter__(self) -> Self:
+        self.ca.write(self.folder)
+        self.ca.server().write(self.folder, "gateway")
+        self.client.write(self.folder, "client")
+        (self.folder / "policies").mkdir(exist_ok=True)
+        (self.folder / "policies" / "authz.rego").write_text(self.options.get("rego", POLICY))
+        issuer_port = await self._serve(self._issuer_application(), tls=True)
+        self.issuer = TokenIssuer(f"https://localhost:{issuer_port}")
+        backend = await self._serve(self._backend_application(), tls=False)
+        options = {
+            "mode": "optional",
+            "crl": "",
+            "policy": "{path: policies, show_reasons: true, deadline: 1s}",
+            "limits": "{}",
+            "require": "[certificate, token]",
+            "upstream": f'{{servers: ["http://127.0.0.1:{backend}"]}}',
+            "more": "",
+            **self.options,
+        }
+        (self.folder / "z.yaml").write_text(CONFIGURATION.format(issuer=self.issuer.issuer, **options))
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(signal.SIGKILL)
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def start(self) -> None:
+        """Run the program and wait until it serves."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ztproxy", "run", "--config", str(self.folder / "z.yaml"),
+            stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        async with asyncio.timeout(30):
+            while not (line := await self.line()).startswith("serving"):
+                if line.strip().startswith("listening on https://"):
+                    self.port = int(line.split("https://")[1].split()[0].rpartition(":")[2])
+
+    async def line(self) -> str:
+        """The next line that the program says on standard error."""
+        if self._process is None or self._process.stderr is None:
+            raise RuntimeError("not running")
+        line = (await self._process.stderr.readline()).decode()
+        if not line:
+            raise RuntimeError(f"the program ended: {''.join(self.said)}")
+        self.said.append(line)
+        return line
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """The program's exit code, once it ends."""
+        if self._process is None or self._process.stderr is None:
+            raise RuntimeError("not running")
+        async with asyncio.timeout(30):
+            self.said += (await self._process.stderr.read()).decode().splitlines(keepends=True)
+            return await self._process.wait()
+
+    async def stop(self, number: int) -> int | None:
+        """Send a signal and wait for the end; None when it had ended before."""
+        if self._process is None or self._process.returncode is not None:
+            return None
+        self.signal(number)
+        return await self.ended()
+
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        if self._process is None:
+            raise RuntimeError("not running")
+        return self._process.pid
+
+    def session(self, leaf: Leaf | str | None = "own") -> aiohttp.ClientSession:
+        """A client's session that shows a certificate: its own, another, or none."""
+        shown = self.client if isinstance(leaf, str) else leaf
+        context = client_context(self.ca, shown, self.folder)
+        return aiohttp.ClientSession(
+            f"https://localhost:{self.port}",
+            connector=aiohttp.TCPConnector(ssl=context),
+            timeout=aiohttp.ClientTimeout(total=20),
+        )
+
+    def bearer(self, **claims: object) -> dict[str, str]:
+        """The request field with a token."""
+        return {"Authorization": self.issuer.bearer(**claims).decode()}
+
+    def access_log(self) -> list[dict[str, Any]]:
+        """The lines that the program has logged by now."""
+        return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+
+    async def _serve(self, application: web.Application, *, tls: bool) -> int:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        self._runners.append(runner)
+        await runner.setup()
+        context = None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.folder / "gateway.pem", self.folder / "gateway.key")
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        port: int = runner.addresses[0][1]
+        return port
+
+    def _issuer_application(self) -> web.Application:
+        application = web.Application()
+
+        async def keys(_: web.Request) -> web.Response:
+            return web.json_response(self.issuer.jwks())
+
+        application.router.add_get("/keys", keys)
+        return application
+
+    def _backend_application(self) -> web.Application:
+        application = web.Application(client_max_size=1 << 30)
+
+        async def show(request: web.Request) -> web.Response:
+            body = await request.read()
+            seen = {"method": request.method, "path": request.raw_path, "headers": dict(request.headers)}
+            self.seen.append(seen)
+            return web.json_response({**seen, "body": body.decode("latin-1")})
+
+        async def stream(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            async for chunk in request.content.iter_chunked(65536):
+                await response.write(chunk)
+            return response
+
+        async def events(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            for number in range(3):
+                await response.write(f"data: {number}\n\n".encode())
+            return response
+
+        async def socket(request: web.Request) -> web.WebSocketResponse:
+            response = web.WebSocketResponse()
+            await response.prepare(request)
+            async for message in response:
+                await response.send_str(f"echo {message.data}")
+            return response
+
+        application.router.add_route("*", "/stream", stream)
+        application.router.add_get("/events", events)
+        application.router.add_get("/socket", socket)
+        application.router.add_route("*", "/{path:.*}", show)
+        return application

@@ -1,0 +1,213 @@
+"""From settings to a serving process: build, bind, serve, and end in an orderly way."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Self
+
+from ztproxy.config.settings import Settings
+from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.http1 import Http1
+from ztproxy.edge.listener import BindError, Listener, bind_socket
+from ztproxy.edge.site import Site
+from ztproxy.identity import describe
+from ztproxy.observe import AccessLog, DecisionLog
+from ztproxy.parts import Parts, StartError, build
+from ztproxy.summary import summary
+
+__all__ = ["Server", "StartError", "check", "new_event_loop", "serve"]
+
+INTERRUPT_DRAIN = 1.0
+"""Seconds that running requests get after SIGINT."""
+GC_THRESHOLD = 50_000
+"""Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
+
+_log = logging.getLogger("ztproxy")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop of uvloop where it exists, else of asyncio."""
+    try:
+        import uvloop  # noqa: PLC0415 - absent on Windows
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def check(settings: Settings) -> list[str]:
+    """Everything that would keep `run` from serving, but for its sockets."""
+
+    async def attempt() -> list[str]:
+        try:
+            await build(settings).close()
+        except StartError as wrong:
+            return list(wrong.problems)
+        return []
+
+    return asyncio.run(attempt())
+
+
+class Server:
+    """A serving proxy. Make one with `start`."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        access: AccessLog,
+        decisions: DecisionLog | None,
+        listeners: list[tuple[Listener, Site]],
+    ) -> None:
+        self.parts = parts
+        self._access = access
+        self._decisions = decisions
+        self._listeners = listeners
+
+    @classmethod
+    async def start(cls, settings: Settings, *, demonstration: bool = False) -> Self:
+        """Build everything, bind every socket, then serve on all of them.
+
+        Raises:
+            StartError: with every problem found; nothing serves then.
+        """
+        parts = build(settings, allow_demonstration=demonstration)
+        try:
+            sockets = [bind_socket(listener.address) for listener in settings.listeners]
+            access = AccessLog.open(settings.logs.access)
+            decisions = _decision_log(settings)
+        except (BindError, OSError) as wrong:
+            await parts.close()
+            raise StartError([str(wrong)]) from None
+        cleaning = Cleaning.build(settings)
+        pipeline = parts.pipeline(decisions)
+        listeners = []
+        for listener, sock, contexts in zip(settings.listeners, sockets, parts.contexts, strict=True):
+            site = Site.build(
+                listener,
+                settings,
+                cleaning,
+                pipeline=pipeline,
+                forward=parts.upstreams.forward,
+                finished=access.finished,
+            )
+            served = Listener(
+                sock,
+                str(listener.address),
+                _application(site),
+                contexts=contexts,
+                describe=describe,
+                on_handshake_failed=access.handshake_failed,
+            )
+            listeners.append((served, site))
+        await parts.identity.start()
+        for served, _ in listeners:
+            await served.start()
+        return cls(parts, access, decisions, listeners)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it really listens, in the settings' order."""
+        return [listener.address for listener, _ in self._listeners]
+
+    def reopen_logs(self) -> None:
+        """Open log files anew, after they were moved away."""
+        self._access.reopen()
+
+    async def drain(self, seconds: float) -> int:
+        """Accept no more and let running requests finish; returns how many connections were still open at the end."""
+        for listener, site in self._listeners:
+            listener.stop_accepting()
+            site.drain()
+        empty = asyncio.gather(*(listener.wait_empty() for listener, _ in self._listeners))
+        try:
+            await asyncio.wait_for(empty, seconds)
+        except TimeoutError:
+            return sum(listener.open for listener, _ in self._listeners)
+        return 0
+
+    async def close(self) -> None:
+        """End at once: connections, pools, engine, logs."""
+        for listener, _ in self._listeners:
+            listener.close()
+        await self.parts.close()
+        if self._decisions is not None:
+            self._decisions.close()
+        self._access.close()
+
+
+def _application(site: Site) -> Callable[[], Http1]:
+    return lambda: Http1(site)
+
+
+def _decision_log(settings: Settings) -> DecisionLog | None:
+    path = settings.logs.decisions
+    return None if path is None else DecisionLog.open(path, required=settings.decisions.required)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit code."""
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    signals = _Signals()
+    server = await Server.start(settings)
+    signals.reopen = server.reopen_logs
+    try:
+        for line in summary(server.parts, server.addresses):
+            _say(line)
+        _say("serving")
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 50)
+        told = await signals.stop()
+        seconds = settings.drain if told == signal.SIGTERM else INTERRUPT_DRAIN
+        _say(f"draining for at most {seconds:g} s; another signal ends at once")
+        cut = await _first(server.drain(seconds), signals.stop())
+        if cut:
+            _say(f"ended with {cut} connections cut")
+    finally:
+        await server.close()
+    return 0
+
+
+async def _first(drain: "asyncio._CoroutineLike[int]", stop: "asyncio._CoroutineLike[int]") -> int | None:
+    """How many connections a drain left open; None when it was cut short."""
+    draining, stopping = asyncio.ensure_future(drain), asyncio.ensure_future(stop)
+    await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, stopping):
+        task.cancel()
+    await asyncio.gather(draining, stopping, return_exceptions=True)
+    return None if draining.cancelled() else draining.result()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the start-up summary
+
+
+class _Signals:
+    """Signals as events: SIGTERM and SIGINT stop, SIGUSR1 reopens logs where there is such a signal."""
+
+    def __init__(self) -> None:
+        self.reopen: Callable[[], None] = lambda: None
+        self._told: asyncio.Queue[int] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self._told.put_nowait, number)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda told, _: loop.call_soon_threadsafe(self._told.put_nowait, told))
+        if hasattr(signal, "SIGUSR1"):
+            loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+
+    def _reopen(self) -> None:
+        self.reopen()
+
+    async def stop(self) -> int:
+        """The next signal to stop."""
+        return await self._told.get()

@@ -1,0 +1,81 @@
+"""What the program says when it starts: what listens where, with which trust, and what is unsafe."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from ztproxy.config.settings import Listener, Route, Settings, is_local, is_local_host
+from ztproxy.parts import Parts
+
+
+def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
+    """The lines of the start-up summary.
+
+    Args:
+        parts: what serves.
+        addresses: where the listeners really listen, in the settings' order.
+    """
+    settings = parts.settings
+    for listener, address in zip(settings.listeners, addresses, strict=True):
+        yield f"listening on {listener.protocol}://{address}  {_trust(listener)}"
+    for issuer in settings.issuers:
+        keys = issuer.jwks_uri or "discovery"
+        yield f"issuer {issuer.issuer}  audiences {', '.join(issuer.audiences)}, {'/'.join(issuer.algorithms)}, {keys}"
+    where = settings.policy.path if settings.policy.engine == "embedded" else settings.policy.server.url
+    revision = parts.engine.revision[:12]
+    yield f"policy {where}  {settings.policy.engine}, revision {revision}, {settings.policy.entrypoint}"
+    for route in settings.routes:
+        demands = " and ".join(route.require) or "nothing but the policy"
+        hosts = ", ".join(f"{host}{path}" for host in route.hosts for path in route.paths)
+        yield f"route {route.name}  {hosts} → {', '.join(route.upstream.servers)}, requires {demands}"
+    for warning in warnings(parts):
+        yield f"warning: {warning}"
+
+
+def _trust(listener: Listener) -> str:
+    if listener.protocol == "http":
+        return "redirects to https" if listener.redirect_to_https else "plaintext"
+    asked = listener.client_certificates
+    version = listener.minimum_version or ("1.2" if asked.mode == "off" else "1.3")
+    if asked.mode == "off":
+        return f"TLS {version} or newer, no client certificates"
+    files = ", ".join(file.name for file in asked.authorities)
+    lists = f", {len(asked.crl)} revocation lists" if asked.crl else ", no revocation lists"
+    return f"TLS {version} or newer, client certificates {asked.mode}, of {files}{lists}"
+
+
+def warnings(parts: Parts) -> Iterator[str]:
+    """What is allowed but unsafe."""
+    settings = parts.settings
+    for contexts in parts.contexts:
+        yield from contexts.warnings if contexts is not None else ()
+    for listener in settings.listeners:
+        yield from _listener_warnings(listener)
+    if settings.policy.allow_builtins:
+        yield f"the policy may call {', '.join(settings.policy.allow_builtins)}, which reach outside"
+    if settings.policy.show_reasons:
+        yield "policy.show_reasons: the refused see the policy's reasons"
+    for route in settings.routes:
+        yield from _route_warnings(settings, route)
+
+
+def _listener_warnings(listener: Listener) -> Iterator[str]:
+    if listener.allow_plaintext and not is_local(listener.address):
+        yield f"{listener.address}: plaintext; whoever is on the way reads tokens"
+    for network in listener.trusted_proxies:
+        if network.prefixlen == 0:
+            yield f"{listener.address}: trusted_proxies {network} lets anyone say where a request comes from"
+    if listener.client_certificates.on_unknown == "allow" and listener.client_certificates.crl:
+        yield f"{listener.address}: certificates are accepted while their revocation list is missing or stale"
+
+
+def _route_warnings(settings: Settings, route: Route) -> Iterator[str]:
+    if not route.require:
+        yield f"route {route.name}: neither certificate nor token is demanded; the policy alone decides"
+    if not (route.limits or settings.limits.rules):
+        yield f"route {route.name}: no limits"
+    if route.forward_token:
+        yield f"route {route.name}: the upstream gets bearer tokens that are good elsewhere too"
+    for server in route.upstream.servers:
+        parts = urlsplit(server)
+        if parts.scheme == "http" and not is_local_host(parts.hostname or ""):
+            yield f"route {route.name}: {server} is reached in plaintext over the network"
