@@ -1,0 +1,11 @@
+"""What is said when a key or certificate file cannot be used."""
+
+from pathlib import Path
+
+
+class UnusableFileError(ValueError):
+    """A file that the configuration names cannot be used; nothing takes its place."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")

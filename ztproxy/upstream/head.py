@@ -1,0 +1,92 @@
+"""The head of a request towards an upstream, written from what was authorised and from nothing else."""
+
+import hmac
+import re
+from hashlib import sha256
+
+from ztproxy.config.believed import fold
+from ztproxy.config.settings import Route
+from ztproxy.model import Authorized, Fields, Reason, Refusal, Token
+from ztproxy.upstream.passing import Dropped, folded, is_reserved
+from ztproxy.upstream.statement import Statements
+
+
+class RequestHead:
+    """Writes the heads of one route's requests.
+
+    Args:
+        route: the route.
+        statements: the fields that tell about the client.
+    """
+
+    def __init__(self, route: Route, statements: Statements) -> None:
+        self._may_set = frozenset(name for name in folded(route.policy_headers) if not is_reserved(name))
+        self._dropped = Dropped(route.policy_headers, route.keep_headers)
+        self._statements = statements
+        self._forward_token = route.forward_token
+        self._preserve_host = route.upstream.preserve_host
+
+    def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
+        """The head, its empty line included; `host` is the server's, as Host names it.
+
+        Refuses what a policy stage should not have let through: `internal-error` or `policy-malformed`.
+        """
+        arrived = authorized.arrived
+        target = f"{arrived.path}?{arrived.query}" if arrived.has_query else arrived.path
+        if not (target.isascii() and target.isprintable()) or " " in target:
+            return Refusal(Reason.INTERNAL_ERROR, cause="the request's target is not in its canonical form")
+        if self._preserve_host:
+            host = arrived.authority
+        dropped = self._dropped
+        parts = [
+            f"{arrived.method} {target} HTTP/1.1\r\nHost: ".encode("ascii"),
+            host,
+            b"\r\n",
+            b"".join([b"%b: %b\r\n" % field for field in arrived.fields if not dropped[field[0]]]),
+            self._statements.of(authorized),
+            b"X-Request-Id: ",
+            arrived.request_id.encode("ascii"),
+        ]
+        if authorized.decision.headers:
+            wrong = self._add(parts, authorized.decision.headers)
+            if wrong is not None:
+                return wrong
+        if self._forward_token and authorized.token is not None:
+            _add_token(parts, authorized, authorized.token)
+        parts.append(_framing(authorized))
+        return b"".join(parts)
+
+    def _add(self, parts: list[bytes], fields: Fields) -> Refusal | None:
+        """What the decision sets: declared names, values without control characters."""
+        for name, value in fields:
+            if (
+                fold(name) not in self._may_set
+                or not re.fullmatch(rb"[A-Za-z0-9-]+", name)
+                or not re.fullmatch(rb"[\t\x20-\x7e\x80-\xff]*", value)
+            ):
+                cause = f"a header that the decision sets is undeclared or malformed: {name[:64]!r}"
+                return Refusal(Reason.POLICY_MALFORMED, cause=cause, decision=None)
+            parts += (b"\r\n", name, b": ", value)
+        return None
+
+
+def _add_token(parts: list[bytes], authorized: Authorized, token: Token) -> None:
+    """The bearer token that was verified, unless the decision set credentials of its own."""
+    values = authorized.arrived.unverified_authorization
+    if any(name.lower() == b"authorization" for name, _ in authorized.decision.headers) or len(values) != 1:
+        return
+    found = re.fullmatch(rb"(?i:bearer) +([A-Za-z0-9._~+/=-]+)", values[0])
+    if found and hmac.compare_digest(sha256(found[1]).digest(), token.digest):
+        parts += (b"\r\nAuthorization: Bearer ", found[1])
+
+
+def _framing(authorized: Authorized) -> bytes:
+    """How the content is delimited (RFC 9112 §6); the last lines of the head."""
+    arrived = authorized.arrived
+    if arrived.upgrade is not None:
+        return b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    if arrived.content_length is None:
+        return b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    if arrived.content_length or arrived.method in ("POST", "PUT", "PATCH"):
+        return b"\r\nContent-Length: %d\r\n\r\n" % arrived.content_length
+    return b"\r\n\r\n"

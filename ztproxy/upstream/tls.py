@@ -1,0 +1,47 @@
+"""How servers under https:// are verified, and what we show them (RFC 9110 §4.3.4, RFC 9325)."""
+
+import ssl
+
+from ztproxy.config.settings import UpstreamTls
+from ztproxy.upstream.files import UnusableFileError
+
+
+def client_context(tls: UpstreamTls | None) -> ssl.SSLContext:
+    """A context that verifies chain and name, TLS 1.2 and later.
+
+    Trust is exactly the configured authorities, or the system's where none are configured; an authority file that
+    cannot be read is an error and never falls back to the system's (CVE-2026-27586).
+
+    Raises:
+        UnusableFileError: naming the file.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # names are subject alternative names (RFC 9525)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    if tls is None or not tls.authorities:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        for authorities in tls.authorities:
+            try:
+                context.load_verify_locations(cafile=authorities)
+            except (OSError, ValueError) as wrong:
+                raise UnusableFileError(authorities, f"holds no usable authorities ({_said(wrong)})") from None
+    if tls is not None and tls.certificate is not None and tls.key is not None:
+        try:
+            context.load_cert_chain(tls.certificate, tls.key, password=_refuse_password)
+        except (OSError, ValueError) as wrong:
+            raise UnusableFileError(tls.certificate, f"is unusable with {tls.key} ({_said(wrong)})") from None
+    return context
+
+
+def _refuse_password() -> str:
+    raise ValueError("the key is encrypted")
+
+
+def _said(wrong: Exception) -> str:
+    """OpenSSL's or the system's own word for it."""
+    if isinstance(wrong, ssl.SSLError):
+        return wrong.reason or "not PEM"
+    return wrong.strerror or str(wrong) if isinstance(wrong, OSError) else str(wrong)
