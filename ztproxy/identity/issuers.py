@@ -94,6 +94,13 @@ class KeyStore:
         if self._saving is not None:
             await self._saving
 
+    def summary(self, now: float) -> str:
+        """How many keys there are, and until when they count if the issuer stays away."""
+        if now >= self.usable_until:
+            return f"issuer {self.issuer}: no keys yet"
+        left = (self.usable_until - now) / 3600
+        return f"issuer {self.issuer}: {len(self.keys.keys)} keys, good for {left:.1f} hours without it"
+
     def vouches(self, identity: bytes, wall: float) -> bool:
         """Whether a key that verified a token before is still among the issuer's good ones."""
         return wall < self.usable_until and identity in self.keys.identities

@@ -1,8 +1,9 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
+import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Self
 
@@ -16,6 +17,7 @@ from ztproxy.identity.demands import Demands, demands_of
 from ztproxy.identity.discovery import fetch_keys
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.issuers import Clock, KeyStore
+from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, is_bearer, malformed
 from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed, Token
@@ -26,28 +28,53 @@ SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 class Identity:
     """Certificates and tokens of every request. Make one with `build`."""
 
-    def __init__(self, demands: Mapping[str, Demands], stores: tuple[KeyStore, ...], bearers: Bearers) -> None:
+    def __init__(
+        self,
+        demands: Mapping[str, Demands],
+        revocation: Mapping[str, ListenerRevocation],
+        stores: Sequence[KeyStore],
+        bearers: Bearers,
+        clock: Clock,
+    ) -> None:
         self._demands = demands
+        self._listeners = revocation
+        self._revocation = {listener: one.revocation for listener, one in revocation.items()}
         self._stores = stores
         self._bearers = bearers
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings)
         issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
-        return cls(demands, tuple(issuer.store for issuer in issuers.values()), Bearers(issuers))
+        stores = [issuer.store for issuer in issuers.values()]
+        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock)
 
     async def start(self) -> None:
         """Take up saved keys and begin to fetch; does not wait for any issuer."""
         for store in self._stores:
             store.load()
             store.start()
+        create_task = asyncio.get_running_loop().create_task
+        self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
 
     async def close(self) -> None:
-        """Stop fetching."""
+        """Stop fetching and looking at files."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for store in self._stores:
             await store.close()
+
+    def summary(self) -> Iterator[str]:
+        """What is trusted and how current it is, for the start-up summary."""
+        now = self._clock.wall()
+        for address, revocation in self._revocation.items():
+            yield from (f"{address}: {fact}" for fact in revocation.summary(now))
+        for store in self._stores:
+            yield store.summary(now)
 
     async def identify(self, routed: Routed) -> Identified | Refusal:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
@@ -71,7 +98,10 @@ class Identity:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
         if isinstance(unchecked, Refusal):
             return unchecked
-        return fit(unchecked, demands.authorities, arrived.wall) or unchecked
+        if refusal := fit(unchecked, demands.authorities, arrived.wall):
+            return refusal
+        revocation = self._revocation.get(arrived.connection.listener)
+        return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
 
     async def _token(self, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         values = arrived.unverified_authorization
