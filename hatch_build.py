@@ -140,8 +140,8 @@ def _environment(compiler: list[str], *, own_go: bool) -> Iterator[dict[str, str
 
 def build(root: Path, library: Path) -> None:
     """Build the library, and put it in place whole or not at all."""
-    own = find_go(root)
-    go, compiler = own or _packaged_go(), find_compiler() or _zig()
+    packaged = _packaged_go()  # where it is installed, it is also the `go` on the PATH of the build
+    go, compiler = packaged or find_go(root), find_compiler() or _zig()
     if go is None or compiler is None:
         version = ".".join(map(str, needed_go(root)[:2]))
         wanted = {f"go {version} or newer": go, "a C compiler": compiler}
@@ -150,7 +150,7 @@ def build(root: Path, library: Path) -> None:
     made = library.with_name(f"{library.name}.{os.getpid()}.new")
     flags = ["-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-modcacherw", "-ldflags=-s -w -buildid="]
     command = [go, "build", *flags, "-o", str(made), "."]
-    with _environment(compiler, own_go=own is not None) as environment:
+    with _environment(compiler, own_go=packaged is None) as environment:
         done = subprocess.run(  # noqa: S603 - the Go toolchain, by design
             command, cwd=root / "native" / "opa", env=environment, capture_output=True, text=True, check=False
         )

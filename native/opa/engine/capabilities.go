@@ -17,8 +17,8 @@ import (
 // rand.intn, uuid.rfc4122 and time.now_ns stay: they are not repeatable, but they reach nothing.
 var Outside = []string{"http.send", "json.match_schema", "json.verify_schema", "net.lookup_ip_addr", "opa.runtime"}
 
-// capabilities gives what a policy may call. allowed names members of Outside.
-func capabilities(allowed []string) (*ast.Capabilities, error) {
+// Capabilities gives what a policy may call. allowed names members of Outside.
+func Capabilities(allowed []string) (*ast.Capabilities, error) {
 	known := ast.CapabilitiesForThisVersion()
 	for _, name := range allowed {
 		if !slices.Contains(Outside, name) {

@@ -31,8 +31,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problemsOf flattens OPA's kinds of error.
-func problemsOf(err error) Problems {
+// ProblemsOf flattens OPA's kinds of error.
+func ProblemsOf(err error) Problems {
 	var list Problems
 	var many ast.Errors
 	var loading loader.Errors
@@ -45,11 +45,11 @@ func problemsOf(err error) Problems {
 		return done
 	case errors.As(err, &loading):
 		for _, e := range loading {
-			list = append(list, problemsOf(e)...)
+			list = append(list, ProblemsOf(e)...)
 		}
 	case errors.As(err, &many):
 		for _, e := range many {
-			list = append(list, problemsOf(e)...)
+			list = append(list, ProblemsOf(e)...)
 		}
 	case errors.As(err, &one):
 		list = append(list, compileProblem(one))
@@ -91,8 +91,8 @@ func fileProblem(text string) Problem {
 	return problem
 }
 
-// under makes file names relative to the directory they were read from.
-func (p Problems) under(directory string) Problems {
+// Under makes file names relative to the directory they were read from.
+func (p Problems) Under(directory string) Problems {
 	for i := range p {
 		if rel, err := filepath.Rel(directory, p[i].File); err == nil && p[i].File != "" && !strings.HasPrefix(rel, "..") {
 			p[i].File = rel

@@ -97,9 +97,16 @@ func (s *Set) run(input ast.Value, now int64, cancel *budget, out []byte) (answe
 			answer = failed(fmt.Errorf("OPA failed: %v", r))
 		}
 	}()
-	query := topdown.NewQuery(s.query.body).WithQueryCompiler(s.query.compiler).WithCompiler(s.compiler).
+	return s.answer(s.ask(input, now, cancel), cancel, out)
+}
+
+func (s *Set) ask(input ast.Value, now int64, cancel *budget) *topdown.Query {
+	return topdown.NewQuery(s.query.body).WithQueryCompiler(s.query.compiler).WithCompiler(s.compiler).
 		WithStore(s.store).WithTransaction(s.txn).WithMetrics(metrics.NoOp()).WithStrictBuiltinErrors(true).
 		WithTime(time.Unix(0, now)).WithCancel(cancel).WithInput(ast.NewTerm(input))
+}
+
+func (s *Set) answer(query *topdown.Query, cancel *budget, out []byte) Answer {
 	var result ast.Value
 	err := query.Iter(context.Background(), func(found topdown.QueryResult) error {
 		if term := found[s.query.answer]; term != nil {

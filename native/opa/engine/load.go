@@ -96,7 +96,7 @@ func Read(directory string, tests bool, caps *ast.Capabilities) (*Sources, error
 		err = refused
 	}
 	if err != nil {
-		return nil, problemsOf(err).under(directory)
+		return nil, ProblemsOf(err).Under(directory)
 	}
 	sources.Modules = loaded.ParsedModules()
 	sources.Data = loaded.Documents
@@ -120,9 +120,10 @@ func relative(directory string, files []string) []string {
 func hashOf(directory string, loaded *loader.Result) (string, error) {
 	type file struct{ Name, Text string }
 	files := []file{}
-	for _, name := range slices.Sorted(maps.Keys(loaded.Modules)) {
-		files = append(files, file{relative(directory, []string{name})[0], string(loaded.Modules[name].Raw)})
+	for _, module := range loaded.Modules { // keyed by a name without its root
+		files = append(files, file{relative(directory, []string{module.Name})[0], string(module.Raw)})
 	}
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.Name, b.Name) })
 	text, err := json.Marshal([]any{files, loaded.Documents}) // keys of maps come sorted
 	if err != nil {
 		return "", err
@@ -161,8 +162,8 @@ func EntrypointRef(path string) (ast.Ref, error) {
 	return ref, nil
 }
 
-// checkEntrypoint refuses an entrypoint that is no rule with a value.
-func checkEntrypoint(compiler *ast.Compiler, ref ast.Ref) error {
+// CheckEntrypoint refuses an entrypoint that is no rule with a value.
+func CheckEntrypoint(compiler *ast.Compiler, ref ast.Ref) error {
 	rules := compiler.GetRulesExact(ref)
 	if len(rules) == 0 {
 		return Problems{{Message: fmt.Sprintf("entrypoint %s: there is no such rule", ref), Code: "entrypoint_error"}}
@@ -186,14 +187,14 @@ func Load(options Options) (set *Set, err error) {
 			set, err = nil, Problems{{Message: fmt.Sprintf("OPA failed: %v", r), Code: "internal_error"}}
 		}
 		if err != nil {
-			err = problemsOf(err).under(options.Directory)
+			err = ProblemsOf(err).Under(options.Directory)
 		}
 	}()
 	ref, err := EntrypointRef(options.Entrypoint)
 	if err != nil {
 		return nil, err
 	}
-	caps, err := capabilities(options.AllowBuiltins)
+	caps, err := Capabilities(options.AllowBuiltins)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ func Load(options Options) (set *Set, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkEntrypoint(compiler, ref); err != nil {
+	if err := CheckEntrypoint(compiler, ref); err != nil {
 		return nil, err
 	}
 	set = &Set{options: options, entrypoint: ref, compiler: compiler, store: store, sources: sources}
