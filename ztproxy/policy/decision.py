@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from ztproxy.config.believed import fold, is_ours
 from ztproxy.model import Fields
 
 MAXIMUM_RESULT = 128 * 1024
@@ -33,23 +34,17 @@ _FORBIDDEN = frozenset(
         "expect",
         "http2-settings",
         "keep-alive",
-        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # the proxy's own to set or to keep out
+        # the request's own, and the proxy's to pass on or to keep out
         "authorization",
-        "client-cert",
-        "client-cert-chain",
         "cookie",
-        "forwarded",
         "host",
-        "proxy-authorization",
-        "x-request-id",
     }
 )
-_FORBIDDEN_PREFIXES = ("x-forwarded-", "x-ztproxy-", "proxy-", "sec-websocket-")
+_FORBIDDEN_PREFIXES = ("proxy-", "sec-websocket-")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -132,7 +127,12 @@ def read(result: bytes, declared: frozenset[str]) -> Verdict | Malformed:
 
 def may_be_set(name: str) -> bool:
     """Whether a policy can be let set a field of this lower-case name: none that frames, none that is ours."""
-    return name not in _FORBIDDEN and not name.startswith(_FORBIDDEN_PREFIXES) and "_" not in name
+    return (
+        name not in _FORBIDDEN
+        and not name.startswith(_FORBIDDEN_PREFIXES)
+        and "_" not in name
+        and not is_ours(fold(name.encode()))
+    )
 
 
 def _wrong_reasons(reasons: tuple[str, ...]) -> str | None:
