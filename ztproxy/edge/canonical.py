@@ -1,0 +1,151 @@
+"""One canonical request out of a request line and fields: `Arrived`, or the refusal of what has two readings.
+
+Pure: what is read was parsed before, clocks and request id are arguments. Framing comes first, then the target, then
+who is addressed and who the socket's peer speaks for.
+"""
+
+import msgspec
+
+from ztproxy.config.settings import Listener
+from ztproxy.edge.authority import DEFAULT_PORTS, Authority, read_authority
+from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.field_section import FieldSection
+from ztproxy.edge.forwarded import Networks, Peer, read_scheme, read_source
+from ztproxy.edge.ill_formed import ambiguous, malformed
+from ztproxy.edge.remembered import Remembered
+from ztproxy.edge.target import Path, Target, read_path, read_target
+from ztproxy.model import Arrived, Connection, Reason, Refusal
+
+METHODS = frozenset(
+    b"""GET HEAD POST PUT DELETE PATCH OPTIONS ACL BIND CHECKOUT COPY LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE
+    NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE""".split()
+)
+"""What is forwarded: never CONNECT, which is another kind of proxy, nor TRACE, which echoes credentials."""
+_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What reading a request needs to know of its listener; the memories hold results of pure functions."""
+
+    cleaning: Cleaning
+    trusted_proxies: Networks = ()
+    maximum_fields: int = 100
+    authorities: Remembered[Authority] = msgspec.field(default_factory=lambda: Remembered(read_authority))
+    paths: Remembered[Path] = msgspec.field(default_factory=lambda: Remembered(read_path))
+
+    @classmethod
+    def build(cls, listener: Listener, cleaning: Cleaning, maximum_fields: int = 100) -> "Reading":
+        """For one listener."""
+        return cls(cleaning, listener.trusted_proxies, maximum_fields)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A request line."""
+
+    method: bytes
+    target: bytes
+    version: str
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When a request arrived and what we call it."""
+
+    request_id: str
+    wall: float
+    monotonic: float
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request came from: fixed for a connection."""
+
+    connection: Connection
+    peer: Peer
+
+
+def read_line(line: Line) -> Refusal | None:
+    """Refuse methods and versions that are not for us."""
+    if line.version not in _VERSIONS:
+        return malformed("a version other than HTTP/1.1 and HTTP/1.0")
+    if line.method not in METHODS:
+        return malformed("a method that is not forwarded")
+    return None
+
+
+def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, reading: Reading) -> Arrived | Refusal:
+    """The canonical request, or why there is none."""
+    connection, peer = origin.connection, origin.peer
+    target = read_target(line.target)
+    if isinstance(target, Refusal):
+        return target
+    path = reading.paths[target.path]
+    if isinstance(path, Refusal):
+        return path
+    authority = reading.authorities[section.host]
+    if isinstance(authority, Refusal):
+        return authority
+    source, scheme = peer.address, connection.scheme
+    if peer.trusted:
+        vouched = _vouched(section, peer, scheme, reading.trusted_proxies)
+        if isinstance(vouched, Refusal):
+            return vouched
+        source, scheme = vouched
+    if refusal := _addressed(authority, scheme, target, connection, reading) or _upgradable(line, section):
+        return refusal
+    default = DEFAULT_PORTS[scheme]
+    return Arrived(
+        moment.request_id,
+        moment.wall,
+        moment.monotonic,
+        connection,
+        source,
+        line.method.decode("ascii"),
+        scheme,
+        authority.host,
+        authority.port or default,
+        authority.written(default),
+        path.text,
+        path.segments,
+        target.query,
+        target.has_query,
+        section.fields,
+        section.authorization,
+        section.content_length,
+        section.upgrade,
+        line.version,
+    )
+
+
+def _vouched(section: FieldSection, peer: Peer, own: str, networks: Networks) -> tuple[str, str] | Refusal:
+    source = read_source(peer, section.forwarded_for, networks)
+    if isinstance(source, Refusal):
+        return source
+    scheme = read_scheme(section.forwarded_proto, own)
+    return scheme if isinstance(scheme, Refusal) else (source, scheme)
+
+
+def _addressed(
+    authority: Authority, scheme: str, target: Target, connection: Connection, reading: Reading
+) -> Refusal | None:
+    """Refuse a Host that differs from the target's authority, or from the name in the TLS handshake (421)."""
+    if target.authority is not None:
+        named = reading.authorities[target.authority]
+        if isinstance(named, Refusal):
+            return named
+        default = DEFAULT_PORTS[scheme]
+        if target.scheme != scheme or named.written(default) != authority.written(default):
+            return ambiguous("the request target names another server than Host")
+    tls = connection.tls
+    if tls is not None and tls.server_name is not None and tls.server_name != authority.host:
+        return Refusal(Reason.MISDIRECTED_REQUEST, "Host differs from the server name in the TLS handshake")
+    return None
+
+
+def _upgradable(line: Line, section: FieldSection) -> Refusal | None:
+    if section.upgrade is None:
+        return None
+    if line.method != b"GET" or line.version != "HTTP/1.1" or section.content_length != 0:
+        return malformed("a WebSocket handshake is a GET in HTTP/1.1 without content")
+    names = {name for name, _ in section.fields}
+    if not names.issuperset((b"sec-websocket-key", b"sec-websocket-version")):
+        return malformed("a WebSocket handshake without key or version")
+    return None

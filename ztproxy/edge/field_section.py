@@ -1,0 +1,91 @@
+"""A request's header fields, read: those that go on, and what the others said.
+
+A pure function of the raw fields, so that a connection may keep the last result for a client that repeats itself.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ztproxy.edge.cleaning import DROPPED, KEPT, Use, Verdict
+from ztproxy.edge.framing import read_expectation, read_length, read_options, read_upgrade
+from ztproxy.edge.ill_formed import ambiguous, malformed, too_large
+from ztproxy.edge.remembered import Remembered
+from ztproxy.model import Fields, Refusal
+
+RawFields = Sequence[tuple[bytes, bytes]]
+
+_VALUE = bytes(c for c in range(256) if c == ord("\t") or (c >= 0x20 and c != 0x7F))  # noqa: PLR2004 - RFC 9110 §5.5
+"""Octets of a value. Those above ASCII pass: they have been seen in the wild, and nobody splits a message at one."""
+_WHITE = b" \t"
+_CLOSE = b"close"
+_NONE: frozenset[bytes] = frozenset()
+
+
+class FieldSection(msgspec.Struct, frozen=True):
+    """What the fields say. `fields` are clean in the sense of `Arrived`."""
+
+    fields: Fields
+    host: bytes
+    content_length: int | None
+    close: bool
+    """The client wants the connection closed after this exchange."""
+    expects: bool
+    """The client waits for 100 Continue."""
+    upgrade: str | None
+    authorization: tuple[bytes, ...]
+    forwarded_for: tuple[bytes, ...]
+    forwarded_proto: tuple[bytes, ...]
+
+
+def read_fields(
+    raw: RawFields, version: str, verdicts: Remembered[Verdict], maximum: int = 100
+) -> FieldSection | Refusal:
+    """Read all fields once; `maximum` is how many there may be."""
+    if len(raw) > maximum:
+        return too_large(f"more than {maximum} header fields")
+    if any(b"".join([value for _, value in raw]).translate(None, _VALUE)):
+        return malformed("a control character in a field's value")
+    clean: list[tuple[bytes, bytes]] = []
+    ours: dict[int, list[bytes]] = {}
+    for name, value in raw:
+        verdict = verdicts[name]
+        if isinstance(verdict, Refusal):
+            return verdict
+        use, lower = verdict
+        if use == KEPT:
+            clean.append((lower, value.strip(_WHITE)))
+        elif use != DROPPED:
+            ours.setdefault(use, []).append(value.strip(_WHITE))
+    return _section(clean, ours, version)
+
+
+def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], version: str) -> FieldSection | Refusal:
+    hosts = ours.get(Use.HOST, ())
+    if len(hosts) != 1:
+        return ambiguous("several Host fields") if hosts else malformed("no Host field")
+    length = read_length(ours.get(Use.CONTENT_LENGTH, ()), ours.get(Use.TRANSFER_ENCODING, ()), version)
+    if isinstance(length, Refusal):
+        return length
+    options = read_options(ours[Use.CONNECTION]) if Use.CONNECTION in ours else _NONE
+    if isinstance(options, Refusal):
+        return options
+    expects = read_expectation(ours.get(Use.EXPECT, ()), version)
+    if isinstance(expects, Refusal):
+        return expects
+    upgrade = read_upgrade(ours.get(Use.UPGRADE, ()), options)
+    if isinstance(upgrade, Refusal):
+        return upgrade
+    if options:
+        clean = [field for field in clean if field[0] not in options]
+    return FieldSection(
+        tuple(clean),
+        hosts[0],
+        length,
+        _CLOSE in options or version != "HTTP/1.1",
+        expects,
+        upgrade,
+        tuple(ours.get(Use.AUTHORIZATION, ())),
+        tuple(ours.get(Use.FORWARDED_FOR, ())),
+        tuple(ours.get(Use.FORWARDED_PROTO, ())),
+    )

@@ -1,0 +1,73 @@
+"""How long a request's body is, what its connection options say, and whether it asks to change protocol.
+
+One reading only (RFC 9112 §6.3, §11.2): Content-Length once and in plain digits, or exactly `chunked`, never both.
+"""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from ztproxy.edge.ill_formed import ambiguous, malformed
+from ztproxy.model import Refusal
+
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+_OPTION = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_EXPECTATION_FAILED = 417
+
+
+class HeadLimits(msgspec.Struct, frozen=True):
+    """How much head a request may have; sizes in octets, time in seconds."""
+
+    head: int = 32_768
+    request_line: int = 8_192
+    fields: int = 100
+    seconds: float = 10.0
+
+
+def read_length(lengths: Sequence[bytes], codings: Sequence[bytes], version: str) -> int | Refusal | None:
+    """Octets of content, None when chunked."""
+    if codings:
+        if version != "HTTP/1.1":
+            return ambiguous("Transfer-Encoding in HTTP/1.0")
+        if lengths:
+            return ambiguous("Content-Length and Transfer-Encoding together")
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            return ambiguous("a Transfer-Encoding other than exactly chunked")
+        return None
+    if not lengths:
+        return 0
+    if len(lengths) > 1:
+        return ambiguous("several Content-Length fields")
+    if not _LENGTH.fullmatch(lengths[0]):
+        return ambiguous("a Content-Length that is no plain number")
+    return int(lengths[0])
+
+
+def read_options(values: Sequence[bytes]) -> frozenset[bytes] | Refusal:
+    """Connection's options in lower case (RFC 9110 §7.6.1)."""
+    options = set()
+    for part in b",".join(values).split(b","):
+        option = part.strip(b" \t")
+        if option and not _OPTION.fullmatch(option):
+            return malformed("Connection holds something that is no field name")
+        options.add(option.lower())
+    return frozenset(options)
+
+
+def read_expectation(values: Sequence[bytes], version: str) -> bool | Refusal:
+    """Whether the client waits for 100 before it sends its body (RFC 9110 §10.1.1)."""
+    if not values or version != "HTTP/1.1":
+        return False
+    if len(values) == 1 and values[0].lower() == b"100-continue":
+        return True
+    return malformed("an Expect other than 100-continue", _EXPECTATION_FAILED)
+
+
+def read_upgrade(values: Sequence[bytes], options: frozenset[bytes]) -> str | Refusal | None:
+    """`websocket` when that, and nothing else, is asked for as RFC 6455 §4.1 says; h2c is refused with the rest."""
+    if not values:
+        return None
+    if len(values) == 1 and values[0].lower() == b"websocket" and b"upgrade" in options:
+        return "websocket"
+    return malformed("an Upgrade to something other than websocket")

@@ -1,0 +1,119 @@
+"""What all connections of one listener share: what decides, what forwards, what is told, clocks, limits."""
+
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from typing import Any, Protocol
+
+import msgspec
+
+from ztproxy.config.settings import Listener, Settings
+from ztproxy.edge.canonical import Reading
+from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.framing import HeadLimits
+from ztproxy.edge.redirect import redirecting
+from ztproxy.edge.request_ids import RequestIds
+from ztproxy.edge.response_head import SET_BY_US, hsts_line
+from ztproxy.exchange import Forward
+from ztproxy.model import Arrived, Finished, Outcome
+
+logger = logging.getLogger("ztproxy.edge")
+
+Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long a client may do nothing, in seconds."""
+
+    idle: float = 75.0
+    """Between two requests."""
+    body: float = 60.0
+    """Between two pieces of a request's body, and of a response that it does not read."""
+    discard: float = 10.0
+    """To send the rest of a body that was refused."""
+
+
+class Open(Protocol):
+    """A connection that can be told to come to an end."""
+
+    def drain(self) -> None:
+        """Close at once if idle, else after the exchange that is under way."""
+
+
+class Site:
+    """One listener's side of HTTP. Immutable but for the set of open connections and whether it drains."""
+
+    __slots__ = (
+        "_date", "_date_second", "connections", "draining", "finished", "forward", "head_limits", "left_out",
+        "monotonic", "patience", "pipeline", "reading", "request_ids", "set_always", "show_reasons", "wall",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        pipeline: Decide,
+        forward: Forward,
+        finished: Callable[[Finished], None],
+        reading: Reading,
+        set_always: bytes = b"",
+        show_reasons: bool = False,
+        request_ids: Callable[[], str] | None = None,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        head_limits: HeadLimits | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.forward = forward
+        self.finished = finished
+        self.reading = reading
+        self.set_always = set_always
+        self.left_out = SET_BY_US | ({b"strict-transport-security"} if set_always else set())
+        self.show_reasons = show_reasons
+        self.request_ids = request_ids or RequestIds()
+        self.wall = wall
+        self.monotonic = monotonic
+        self.head_limits = head_limits or HeadLimits()
+        self.patience = patience or Patience()
+        self.draining = False
+        self.connections: set[Open] = set()
+        self._date_second = 0
+        self._date = b""
+
+    @classmethod
+    def build(
+        cls,
+        listener: Listener,
+        settings: Settings,
+        cleaning: Cleaning,
+        *,
+        pipeline: Decide,
+        forward: Forward,
+        finished: Callable[[Finished], None],
+        request_ids: Callable[[], str] | None = None,
+    ) -> "Site":
+        """As a listener is configured; one that redirects has no use for the pipeline."""
+        return cls(
+            pipeline=redirecting(listener.redirect_port) if listener.redirect_to_https else pipeline,
+            forward=forward,
+            finished=finished,
+            reading=Reading.build(listener, cleaning, HeadLimits().fields),
+            set_always=hsts_line(listener.hsts),
+            show_reasons=settings.policy.show_reasons,
+            request_ids=request_ids,
+        )
+
+    def date(self) -> bytes:
+        """A Date line (RFC 9110 §6.6.1), made once a second."""
+        now = int(self.wall())
+        if now != self._date_second:
+            self._date_second = now
+            self._date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+        return self._date
+
+    def drain(self) -> None:
+        """End idle connections now and the others after what is under way; every response says close."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.drain()
