@@ -1,8 +1,11 @@
 """What holds for all tests: in CI nothing may skip, because what is absent there is tested nowhere."""
 
+import asyncio
 import os
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -10,3 +13,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("CI") and exitstatus == 0 and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("skipped tests are errors in CI", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Protocol code runs on both event loops: uvloop, and asyncio's own where there is no uvloop."""
+    if item.path.name.startswith("test_upstream_"):
+        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
