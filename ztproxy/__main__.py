@@ -2,6 +2,6 @@
 
 import sys
 
-from ztproxy.cli import main
+from ztproxy.cli.main import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ztproxy.config import demonstration
+from ztproxy.config import demonstration, secrets
 from ztproxy.config.settings import Settings
 from ztproxy.edge.contexts import ContextError, Contexts
 from ztproxy.edge.contexts import build as build_contexts
@@ -125,7 +125,8 @@ def build(settings: Settings, *, allow_demonstration: bool = False) -> Parts:
 def _engine(settings: Settings) -> Engine:
     policy = settings.policy
     if policy.engine == "server":
-        return ServerEngine.build(policy)
+        token = policy.server.token
+        return ServerEngine.build(policy, secrets.read(token) if token is not None else None)
     if policy.path is None:
         raise ValueError("no policy: name a directory with `policy.path`, or with --policy")
     return EmbeddedEngine.load(policy.path, policy.entrypoint, policy.deadline, policy.allow_builtins)

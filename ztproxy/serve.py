@@ -5,8 +5,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 from ztproxy.config.settings import Settings
 from ztproxy.edge.cleaning import Cleaning
@@ -144,7 +144,11 @@ def _application(site: Site) -> Callable[[], Http1]:
 
 def _decision_log(settings: Settings) -> DecisionLog | None:
     path = settings.logs.decisions
-    return None if path is None else DecisionLog.open(path, required=settings.decisions.required)
+    return (
+        None
+        if path is None
+        else DecisionLog.open(path, required=settings.decisions.required, entrypoint=settings.policy.entrypoint)
+    )
 
 
 def serve(settings: Settings) -> int:
@@ -176,7 +180,7 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-async def _first(drain: "asyncio._CoroutineLike[int]", stop: "asyncio._CoroutineLike[int]") -> int | None:
+async def _first(drain: Coroutine[Any, Any, int], stop: Coroutine[Any, Any, int]) -> int | None:
     """How many connections a drain left open; None when it was cut short."""
     draining, stopping = asyncio.ensure_future(drain), asyncio.ensure_future(stop)
     await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
