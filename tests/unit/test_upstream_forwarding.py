@@ -97,9 +97,9 @@ async def test_chunks_are_unframed_and_trailers_dropped(start, build):
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", 500, 1),
     ],
 )
-async def test_responses_without_content_end_with_their_head(start, build, method, response, length, connections):
-    server = await start(always(response))
-    upstreams = build(server.url)
+async def test_responses_without_content_end_with_their_head(scene, method, response, length, connections):
+    server = await scene.start(always(response))
+    upstreams = scene.build(server.url)
     for _ in range(2):
         client = await exchange(upstreams, method=method)
         assert (client.content, client.length, client.ended) == (b"", length, True)
