@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
+BOTH_LOOPS = ("test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_")
+"""Files whose tests run on both event loops."""
+
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -19,6 +22,6 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Protocol code runs on both event loops: uvloop, and asyncio's own where there is no uvloop."""
-    if item.path.name.startswith("test_upstream_"):
+    if item.path.name.startswith(BOTH_LOOPS):
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

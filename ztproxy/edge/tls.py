@@ -22,7 +22,7 @@ Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
 
 RECORD = 16_384
 """Octets of plaintext in the largest record (RFC 8446 §5.1): one read never leaves a part of a record behind."""
-SLICE = 32_768
+SLICE = 16_384
 """Octets fed to OpenSSL at once: its buffers keep the size that they once had."""
 UNSENT = 1_048_576
 """Octets that answers to key updates may pile up for a client that does not read them."""
@@ -285,7 +285,7 @@ def unverified_subject(der: bytes) -> str | None:
 
 def cause_of(wrong: ssl.SSLError) -> str:
     """OpenSSL's reason in words: `certificate verify failed: certificate has expired`."""
-    reason = (wrong.reason or "TLS failed").replace("_", " ").lower()
+    reason = str(getattr(wrong, "reason", None) or "tls failed").replace("_", " ").lower()
     if isinstance(wrong, ssl.SSLCertVerificationError) and wrong.verify_message:
         return f"{reason}: {wrong.verify_message}"
     return reason
