@@ -185,7 +185,11 @@ class Gateway:
 
         async def show(request: web.Request) -> web.Response:
             body = await request.read()
-            seen = {"method": request.method, "path": request.raw_path, "headers": dict(request.headers)}
+            seen = {
+                "method": request.method,
+                "path": request.raw_path,
+                "headers": {name.title(): value for name, value in request.headers.items()},
+            }
             self.seen.append(seen)
             return web.json_response({**seen, "body": body.decode("latin-1")})
 

@@ -59,27 +59,26 @@ async def test_an_authorised_request_arrives_with_who_asks(gateway):
     assert claims["iss"] == "https://gateway.test"
 
 
-@pytest.mark.parametrize(
-    ("claims", "path", "status", "reason"),
-    [
-        (None, "/", 401, "token-missing"),
-        ({"exp": 1}, "/", 401, "token-expired"),
-        ({"aud": "other"}, "/", 401, "token-audience-mismatch"),
-        ({"iss": "https://evil.test"}, "/", 401, "token-issuer-unknown"),
-        ({"nbf": 4_000_000_000}, "/", 401, "token-not-yet-valid"),
-        ({"header": {"kid": "other"}}, "/", 401, "token-key-unknown"),
-        ({"header": {"alg": "none"}}, "/", 401, "token-algorithm-refused"),
-        ({}, "/secret/x", 403, "policy-denied"),
-        ({}, "/a/../secret", 400, "request-ambiguous"),
-        ({}, "/a//b", 400, "request-ambiguous"),
-    ],
-)
-async def test_a_refusal_has_its_own_reason_and_nothing_arrives(gateway, claims, path, status, reason):
-    raw = await raw_request(gateway, path, {} if claims is None else gateway.bearer(**claims))
-    head, _, body = raw.partition(b"\r\n\r\n")
-    assert int(head.split()[1]) == status
-    assert json.loads(body)["reason"] == reason
-    assert (b"WWW-Authenticate: Bearer" in head) == (status == 401)
+REFUSALS = [
+    (None, "/", 401, "token-missing"),
+    ({"exp": 1}, "/", 401, "token-expired"),
+    ({"aud": "other"}, "/", 401, "token-audience-mismatch"),
+    ({"iss": "https://evil.test"}, "/", 401, "token-issuer-unknown"),
+    ({"nbf": 4_000_000_000}, "/", 401, "token-not-yet-valid"),
+    ({"header": {"kid": "other"}}, "/", 401, "token-key-unknown"),
+    ({"header": {"alg": "none"}}, "/", 401, "token-algorithm-refused"),
+    ({}, "/secret/x", 403, "policy-denied"),
+    ({}, "/a/../secret", 400, "request-ambiguous"),
+    ({}, "/a//b", 400, "request-ambiguous"),
+]
+
+
+async def test_each_refusal_has_its_own_reason_and_nothing_arrives(gateway):
+    for claims, path, status, reason in REFUSALS:
+        raw = await raw_request(gateway, path, {} if claims is None else gateway.bearer(**claims))
+        head, _, body = raw.partition(b"\r\n\r\n")
+        assert (int(head.split()[1]), json.loads(body)["reason"]) == (status, reason), (claims, path)
+        assert (b"www-authenticate: bearer" in head.lower()) == (status == 401)
     assert gateway.seen == []
 
 
@@ -220,13 +219,13 @@ async def written(log: Path) -> None:
 async def test_limits_are_kept_per_identity(tmp_path):
     rules = "{rules: [{key: token.subject, rate: 1/hour, burst: 2}]}"
     async with Gateway(tmp_path, limits=rules) as gateway, gateway.session() as session:
-        statuses = [(await session.get("/", headers=gateway.bearer(sub="a"))).status for _ in range(3)]
+        statuses = [(await session.get("/x", headers=gateway.bearer(sub="a"))).status for _ in range(3)]
         assert statuses == [200, 200, 429]
-        async with session.get("/", headers=gateway.bearer(sub="a")) as response:
+        async with session.get("/x", headers=gateway.bearer(sub="a")) as response:
             assert await refused(response) == "rate-limited"
             assert int(response.headers["Retry-After"]) > 1000
             assert "RateLimit" in response.headers
-        assert (await session.get("/", headers=gateway.bearer(sub="b"))).status == 200
+        assert (await session.get("/x", headers=gateway.bearer(sub="b"))).status == 200
 
 
 async def test_a_revoked_certificate_is_refused(tmp_path):
@@ -234,7 +233,7 @@ async def test_a_revoked_certificate_is_refused(tmp_path):
         revoked, listed = first.client, first.ca
     listed.write_crl(tmp_path, revoked, name="ca.crl")
     async with Gateway.again(first, crl=", crl: [ca.crl]") as gateway, gateway.session() as session:
-        async with session.get("/", headers=gateway.bearer()) as response:
+        async with session.get("/x", headers=gateway.bearer()) as response:
             assert await refused(response) == "certificate-revoked"
 
 
