@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processes import pinned
+from table import CPU, DISTURBED
 
 
 class LoadFailed(Exception):  # noqa: N818 - reads as what happened, in a row of the table
@@ -25,7 +26,6 @@ class Lengths:
     connections: int = 32
 
 
-DISTURBED = 0.1  # of a core, taken by others
 ATTEMPTS = 4
 GRACE = 60.0  # seconds beyond a measurement's own length
 
@@ -101,7 +101,7 @@ def load(target: Target, lengths: Lengths) -> dict[str, float]:
         "p90_ms": report["p90_ms"],
         "p99_ms": report["p99_ms"],
         "max_ms": report["max_ms"],
-        "cpu_seconds_per_1000_requests": 1000 * cpu / report["requests"],
+        CPU: 1000 * cpu / report["requests"],
         "proxy_core_busy": cpu / seconds,
         "load_core_busy": (used["load"] + used["backend"]) / seconds,
         "load_us_per_request": 1e6 * used["load"] / report["requests"],

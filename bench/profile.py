@@ -1,14 +1,17 @@
 """`make profile`: where ztproxy's time goes while it is under load, by sampling its Python stacks.
 
-The whole job with the embedded engine runs on one core as in the benchmark, with a sampling thread inside: it reads
-`sys._current_frames()` some hundred times a second, so time in C (TLS, system calls, OPA) counts for the Python line
-that called it. Prints the functions by own time and the hottest stacks; `--output` keeps all stacks folded, one a
-line with its count, as flame graph tools read them.
+The whole job with the embedded engine runs on one core as in the benchmark, with a timer of processor time inside
+(SIGPROF): waiting is not sampled, and time in C (TLS, system calls, OPA) counts for the Python line that called it. A
+thread that read `sys._current_frames()` would see the main thread only where that releases the GIL, and no Python at
+all. Prints the functions by own time and the hottest lines; `--output` keeps all stacks folded, one a line with its
+count, as flame graph tools read them.
 """
 
 import argparse
 import collections
+import os
 import pathlib
+import signal
 import sys
 
 import build
@@ -18,23 +21,23 @@ import run
 from processes import Program, free_port, started
 
 SAMPLER = """
-import collections, pathlib, runpy, sys, threading, time
-counts, main = collections.Counter(), threading.main_thread().ident
-def sample():
-    while True:
-        time.sleep(0.003)
-        frame, stack = sys._current_frames().get(main), []
-        while frame is not None:
-            code = frame.f_code
-            module = frame.f_globals.get("__name__", "?")
-            stack.append(f"{module}:{code.co_qualname}:{frame.f_lineno}".replace(";", ","))
-            frame = frame.f_back
-        counts[";".join(reversed(stack))] += 1
-        if time.monotonic() > sample.written + 1:
-            sample.written = time.monotonic()
-            pathlib.Path(OUTPUT).write_text("".join(f"{s} {n}\\n" for s, n in counts.items()))
-sample.written = 0.0
-threading.Thread(target=sample, daemon=True).start()
+import atexit, collections, pathlib, runpy, signal, sys
+counts = collections.Counter()
+def sample(_, frame):
+    stack = []
+    while frame is not None:
+        code = frame.f_code
+        stack.append(f"{frame.f_globals.get('__name__', '?')}:{code.co_qualname}:{frame.f_lineno}".replace(";", ","))
+        frame = frame.f_back
+    counts[";".join(reversed(stack))] += 1
+def write():
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    pathlib.Path(OUTPUT).write_text("".join(f"{stack} {n}\\n" for stack, n in counts.items()))
+atexit.register(write)
+def begin(*_):
+    signal.setitimer(signal.ITIMER_PROF, 0.002, 0.002)
+signal.signal(signal.SIGPROF, sample)
+signal.signal(signal.SIGUSR2, begin)
 sys.argv = ["ztproxy", *sys.argv[1:]]
 runpy.run_module("ztproxy", run_name="__main__")
 """
@@ -58,6 +61,10 @@ def _sampled(program: Program, folded: pathlib.Path) -> Program:
     code = SAMPLER.replace("OUTPUT", repr(str(folded)))
     command = [sys.executable, "-c", code, *program.command[1:]]
     return Program(program.name, command, program.ready, program.environment)
+
+
+def _is_sampled(pid: int) -> bool:
+    return b"ITIMER_PROF" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _print(stacks: collections.Counter[str]) -> None:
@@ -90,6 +97,7 @@ def main() -> int:
         port, folded = free_port(), here.run / "folded"
         programs = [_sampled(program, folded) for program in row.programs(here, port)]
         with started(programs, run.PROXY_CORE, here.run) as pids:
+            os.kill(next(pid for pid in pids if _is_sampled(pid)), signal.SIGUSR2)  # started: sample from now on
             target = measure.Target(here.run, build.load(), port, pids, backend, run.LOAD_CORE, browser=False)
             figures = measure.load(target, lengths)
         text = folded.read_text()

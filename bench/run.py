@@ -108,7 +108,7 @@ class Bench:
             return
         self.figures[row.name].append(figures)
         rate, p99, others = figures["requests_per_second"], figures["p99_ms"], figures["others_busy"]
-        disturbed = f" (others took {others:.0%} of a core)" if others > measure.DISTURBED else ""
+        disturbed = f" (others took {others:.0%} of a core)" if others > table.DISTURBED else ""
         print(f"  {row.name}: {rate:,.0f} requests/s, p99 {p99:.2f} ms{disturbed}", flush=True)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 RATIOS = {"bare_nginx": "nginx", "bare_envoy": "envoy", "envoy_opa": "envoy-opa"}
+CPU = "cpu_seconds_per_1000_requests"
+DISTURBED = 0.1  # of a core, taken by others than the benchmark
 BUSY = 0.9  # a proxy below this share of its core was not the bottleneck: its requests/s are the load's
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -18,7 +20,7 @@ COLUMNS: Sequence[tuple[str, str, str]] = (
     ("requests/s", "requests_per_second", ",.0f"),
     ("p50 ms", "p50_ms", ".2f"),
     ("p99 ms", "p99_ms", ".2f"),
-    ("CPU s/1,000", "cpu_seconds_per_1000_requests", ".3f"),
+    ("CPU s/1,000", CPU, ".3f"),
     ("core busy", "proxy_core_busy", ".0%"),
     ("RSS MB", "rss_mb_under_load", ".0f"),
     ("idle kB", "idle_connection_kb", ".1f"),
@@ -29,19 +31,30 @@ COLUMNS: Sequence[tuple[str, str, str]] = (
 )
 
 
+def undisturbed(rounds: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    """Leave out rounds in which others took their share of the machine, so long as one is left."""
+    quiet = [figures for figures in rounds if figures["others_busy"] <= DISTURBED]
+    return quiet or [min(rounds, key=lambda figures: figures["others_busy"])]
+
+
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Give the median of each figure over the rounds that have it."""
-    names = dict.fromkeys(name for figures in rounds for name in figures)
-    return {name: statistics.median(f[name] for f in rounds if name in f) for name in names}
+    """Give the median of each figure over the undisturbed rounds, or over all where none of those has it."""
+    counted = undisturbed(rounds)
+    result: dict[str, float] = {"rounds_counted": len(counted)}
+    for name in dict.fromkeys(name for figures in rounds for name in figures):
+        values = [figures[name] for figures in counted if name in figures]
+        result[name] = statistics.median(values or [figures[name] for figures in rounds if name in figures])
+    return result
 
 
 def with_ratios(rows: Mapping[str, dict[str, float]]) -> None:
-    """Add each row's requests per second as a multiple of the peers' in the same run."""
+    """Add each row's requests per second, and per processor second, as multiples of the peers' in the same run."""
     for figures in rows.values():
         for label, peer in RATIOS.items():
-            if peer in rows and "requests_per_second" in figures:
-                ratio = figures["requests_per_second"] / rows[peer]["requests_per_second"]
-                figures[f"times_{label}"] = ratio
+            if peer in rows:
+                theirs = rows[peer]
+                figures[f"times_{label}"] = figures["requests_per_second"] / theirs["requests_per_second"]
+                figures[f"times_{label}_by_cpu"] = theirs[CPU] / figures[CPU]
 
 
 def machine() -> dict[str, object]:
