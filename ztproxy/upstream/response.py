@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 import httptools
 
-from ztproxy.upstream.response_fields import Head, Malformed, read
+from ztproxy.upstream.response_fields import Head, Malformed, Names, read
 
 HEAD_LIMIT = 64 * 1024
 FIELDS_LIMIT = 200
@@ -16,6 +16,7 @@ INTERIM_LIMIT = 16
 _FRAMING_LIMIT = 64 * 1024
 _FRAMING_SHARE = 16
 _SWITCHING, _FIRST_FINAL, _LAST = 101, 200, 599
+_names = Names()
 
 
 class End(Enum):
@@ -40,7 +41,9 @@ class ResponseReader:
         "_head_octets",
         "_interims",
         "_parser",
+        "_plain",
         "_spent",
+        "_understood",
         "_wire_octets",
         "complete",
         "content",
@@ -65,7 +68,9 @@ class ResponseReader:
         self._asks_head = asks_head
         self._asks_switch = asks_switch
         self._fields: list[tuple[bytes, bytes]] = []
+        self._understood: list[tuple[int, bytes]] = []
         self._head_octets = self._wire_octets = self._content_octets = self._interims = 0
+        self._plain = False
         self.started = self.complete = self.reusable = self.switched = False
         self.status = 0
         self.head: Head | None = None
@@ -78,6 +83,8 @@ class ResponseReader:
         self.started = True
         in_head = self.head is None
         if in_head:
+            if not self._head_octets:
+                self._plain = data.startswith(b"HTTP/1.1 ")
             self._head_octets += len(data)
         try:
             self._parser.feed_data(data)
@@ -107,22 +114,27 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head is None:  # else trailers, which are dropped
-            self._fields.append((name, value))
+            lower, kind = _names[name]
+            if kind:
+                self._understood.append((kind, value))
+            else:
+                self._fields.append((lower, value))
 
     def on_headers_complete(self) -> None:
         if self.head is not None or self.problem is not None:
             return None
         fields, self._fields = self._fields, []
-        if self._head_octets > HEAD_LIMIT and sum([len(name) + len(value) + 4 for name, value in fields]) > HEAD_LIMIT:
+        understood, self._understood = self._understood, []
+        if self._head_octets > HEAD_LIMIT and _size(fields) + _size(understood) > HEAD_LIMIT:
             return self._fail("the head is larger than 64 KiB")
-        if len(fields) > FIELDS_LIMIT:
+        if len(fields) + len(understood) > FIELDS_LIMIT:
             return self._fail(f"more than {FIELDS_LIMIT} fields")
         try:
-            head = read(fields)
+            head = read(fields, understood)
         except Malformed as wrong:
             return self._fail(str(wrong))
         status: int = self._parser.get_status_code()
-        version = self._parser.get_http_version()
+        version = "1.1" if self._plain and not self._interims else self._parser.get_http_version()
         problem = self._objection(status, version, head)
         if problem is not None:
             return self._fail(problem)
@@ -178,3 +190,7 @@ class ResponseReader:
             self.reusable = False
         elif self.problem is None:
             self.problem = problem
+
+
+def _size(fields: list[tuple[bytes, bytes]] | list[tuple[int, bytes]]) -> int:
+    return sum([len(value) + (4 if isinstance(name, int) else len(name) + 4) for name, value in fields])

@@ -1,12 +1,13 @@
 """The fields of an upstream's response: what they say about framing and the connection, and which pass on."""
 
 import re
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 import msgspec
 
 _REMEMBERED_NAMES = 4096
-_LARGEST_LENGTH = 1 << 62
+_LONGEST_NAME = 64
+_LONGEST_LENGTH = 18
 
 
 class Head(msgspec.Struct):
@@ -31,8 +32,10 @@ class Malformed(ValueError):  # noqa: N818 - what it says of a response, raised 
     """A response whose framing cannot be trusted."""
 
 
-class _Kind(Enum):
-    PASS = auto()
+class Kind(IntEnum):
+    """What a field is to us."""
+
+    PASS = 0
     DROP = auto()
     LENGTH = auto()
     CODING = auto()
@@ -43,84 +46,76 @@ class _Kind(Enum):
 
 
 _KINDS = {
-    b"connection": _Kind.CONNECTION,
-    b"content-length": _Kind.LENGTH,
-    b"keep-alive": _Kind.KEEP_ALIVE,
-    b"proxy-authenticate": _Kind.DROP,
-    b"proxy-authentication-info": _Kind.DROP,
-    b"proxy-connection": _Kind.DROP,
-    b"te": _Kind.DROP,
-    b"trailer": _Kind.DROP,  # trailers are dropped
-    b"transfer-encoding": _Kind.CODING,
-    b"upgrade": _Kind.UPGRADE,
-    b"www-authenticate": _Kind.CHALLENGE,
-    b"x-request-id": _Kind.DROP,  # ours
+    b"connection": Kind.CONNECTION,
+    b"content-length": Kind.LENGTH,
+    b"keep-alive": Kind.KEEP_ALIVE,
+    b"proxy-authenticate": Kind.DROP,
+    b"proxy-authentication-info": Kind.DROP,
+    b"proxy-connection": Kind.DROP,
+    b"te": Kind.DROP,
+    b"trailer": Kind.DROP,  # trailers are dropped
+    b"transfer-encoding": Kind.CODING,
+    b"upgrade": Kind.UPGRADE,
+    b"www-authenticate": Kind.CHALLENGE,
+    b"x-request-id": Kind.DROP,  # ours
 }
 
-_seen: dict[bytes, tuple[bytes, bool, _Kind]] = {}
+
+class Names(dict[bytes, tuple[bytes, int]]):
+    """By a name as received: the name in lower case and its kind; bounded, as upstreams repeat their names."""
+
+    def __missing__(self, name: bytes) -> tuple[bytes, int]:
+        lower = name.lower()
+        kind = _KINDS.get(lower, Kind.DROP if lower.startswith(b"x-ztproxy-") else Kind.PASS)
+        if len(self) < _REMEMBERED_NAMES and len(name) <= _LONGEST_NAME:
+            self[name] = (lower, int(kind))
+        return (lower, int(kind))
 
 
-def _classify(name: bytes) -> tuple[bytes, bool, _Kind]:
-    """A name in lower case, whether it simply passes, and its kind; remembered, as upstreams repeat their names."""
-    lower = name.lower()
-    kind = _KINDS.get(lower, _Kind.DROP if lower.startswith(b"x-ztproxy-") else _Kind.PASS)
-    known = (lower, kind is _Kind.PASS, kind)
-    if len(_seen) < _REMEMBERED_NAMES and len(name) <= 64:  # noqa: PLR2004 - longer ones are not names worth keeping
-        _seen[name] = known
-    return known
+def read(passed: list[tuple[bytes, bytes]], understood: list[tuple[int, bytes]]) -> Head:
+    """Understand a head.
 
-
-def read(received: list[tuple[bytes, bytes]]) -> Head:
-    """Understand a head's fields.
+    Args:
+        passed: the fields that simply pass, in their order.
+        understood: kinds and values of the others.
 
     Raises:
         Malformed: several or malformed Content-Length, any transfer coding but one `chunked`, or both (RFC 9112 §6.3).
     """
-    passed: list[tuple[bytes, bytes]] = []
     head = Head(passed)
     named: list[bytes] = []
-    seen = _seen
-    for name, value in received:
-        lower, passes, kind = seen.get(name) or _classify(name)
-        if passes:
-            passed.append((lower, value.strip(b" \t")))
-        elif kind is not _Kind.DROP:
-            _understand(head, named, kind, value.strip(b" \t"))
-            if kind is _Kind.CHALLENGE:
-                passed.append((lower, value.strip(b" \t")))
+    for kind, value in understood:
+        _understand(head, named, kind, value.strip(b" \t"))
     if head.chunked and head.length is not None:
         raise Malformed("Content-Length and Transfer-Encoding together")
     if named:
         head.fields = [field for field in passed if field[0] not in named]
-        head.switches = head.switches and b"upgrade" in named
-    else:
-        head.switches = False
+    head.switches = head.switches and b"upgrade" in named
     return head
 
 
-def _understand(head: Head, named: list[bytes], kind: _Kind, value: bytes) -> None:
-    match kind:
-        case _Kind.LENGTH:
-            if head.length is not None:
-                raise Malformed("several Content-Length fields")
-            if not re.fullmatch(rb"[0-9]{1,19}", value) or int(value) > _LARGEST_LENGTH:
-                raise Malformed("a malformed Content-Length")
-            head.length = int(value)
-        case _Kind.CODING:
-            if head.chunked or value.lower() != b"chunked":
-                raise Malformed("a transfer coding other than chunked")
-            head.chunked = True
-        case _Kind.CONNECTION:
+def _understand(head: Head, named: list[bytes], kind: int, value: bytes) -> None:
+    if kind == Kind.LENGTH:
+        if head.length is not None:
+            raise Malformed("several Content-Length fields")
+        if not value.isdigit() or len(value) > _LONGEST_LENGTH:
+            raise Malformed("a malformed Content-Length")
+        head.length = int(value)
+    elif kind == Kind.CONNECTION:
+        if value != b"keep-alive":
             tokens = [token.strip(b" \t") for token in value.lower().split(b",")]
             head.close = head.close or b"close" in tokens
             named += tokens
-        case _Kind.UPGRADE:
-            head.switches = value.lower() == b"websocket"
-        case _Kind.KEEP_ALIVE:
-            if found := re.search(rb"(?i)\btimeout=(\d{1,6})\b", value):
-                head.keep = float(found[1])
-        case _Kind.CHALLENGE:
-            if re.search(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)", value):
-                head.shareable = False
-        case _Kind.PASS | _Kind.DROP:
-            pass
+    elif kind == Kind.CODING:
+        if head.chunked or value.lower() != b"chunked":
+            raise Malformed("a transfer coding other than chunked")
+        head.chunked = True
+    elif kind == Kind.UPGRADE:
+        head.switches = value.lower() == b"websocket"
+    elif kind == Kind.KEEP_ALIVE:
+        if found := re.search(rb"(?i)\btimeout=(\d{1,6})\b", value):
+            head.keep = float(found[1])
+    elif kind == Kind.CHALLENGE:
+        head.fields.append((b"www-authenticate", value))
+        if re.search(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)", value):
+            head.shareable = False
