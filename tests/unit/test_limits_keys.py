@@ -3,7 +3,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztproxy.limits.keys import bounded, part, source_key
+from ztproxy.config.settings import LimitRule
+from ztproxy.limits.keys import LONGEST, part, source_key
+from ztproxy.limits.rules import rules
 from ztproxy.model import Certificate, Sans, Token
 
 
@@ -73,6 +75,11 @@ def test_no_two_identities_share_a_bucket(one, other):
 
 
 @given(st.text(st.characters(), max_size=300))
-def test_long_keys_are_hashed_lone_surrogates_and_all(key):
-    assert len(bounded("*" + key)) <= 200
-    assert bounded("*" + key).startswith("#") == (len(key) >= 200)
+def test_long_keys_are_hashed_lone_surrogates_and_all(value):
+    (rule,) = rules([LimitRule(key="token.claims.x", rate="1/second")])
+    key = rule.key("4", "r", None, token(x=value))
+    assert len(key) <= LONGEST
+    assert key.startswith("#") == (
+        len(value) > LONGEST - len(rule.key("4", "r", None, token(x=""))) - len(str(len(value))) + 1
+    )
+    assert key != rule.key("4", "r", None, token(x=value + "x"))

@@ -45,6 +45,14 @@ def test_it_agrees_with_counting_tokens(limit, burst, gaps):
         assert numbers.remaining(state.level) == tokens // SECOND
 
 
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(-SECOND, 30 * SECOND)), max_size=60))
+def test_the_short_way_and_the_long_way_agree(steps):
+    short, long, now = TokenBucketMemoryStorage(16), TokenBucketMemoryStorage(16), 2 * SECOND
+    for name, gap in steps:
+        now += gap
+        assert short.take_one(str(name), SLOW, now) == long.take([charge(str(name))], now)[0]
+
+
 def test_all_are_charged_or_none():
     buckets = TokenBucketMemoryStorage(16)
     spent, whole = charge("spent"), charge("whole")

@@ -17,7 +17,7 @@ from ztproxy.model import Certificate, Token
 Part = Callable[[str, str, Certificate | None, Token | None], str]
 """From source key, route, certificate and token to the part's text."""
 
-_LONGEST = 200
+LONGEST = 200
 """Longer keys are kept as their hash: identities are as long as their issuers like."""
 _ADDRESSES = 16384
 """Addresses whose key is remembered."""
@@ -108,8 +108,6 @@ def part(key: str) -> Part:
     return _claim(key.removeprefix("token.claims.")) if key.startswith("token.claims.") else _PARTS[key]
 
 
-def bounded(key: str) -> str:
-    """The key, or its hash when it is long; a hash starts as no key does."""
-    if len(key) <= _LONGEST:
-        return key
+def hashed(key: str) -> str:
+    """What stands for a key that is too long; it starts as no other key does."""
     return "#" + hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

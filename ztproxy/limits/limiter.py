@@ -15,8 +15,8 @@ from ztproxy.limits.keys import source_key
 from ztproxy.limits.memory import TokenBucketMemoryStorage
 from ztproxy.limits.redis import TokenBucketRedisStorage
 from ztproxy.limits.rules import Rule, by_route, rules
-from ztproxy.limits.token_bucket import BucketState, Charge
-from ztproxy.model import Admitted, Arrived, Identified, LimitStatus, Refusal
+from ztproxy.limits.token_bucket import BucketState
+from ztproxy.model import Admitted, Arrived, Certificate, Identified, LimitStatus, Refusal, Token
 
 _REMEMBERED = 4096
 """Requests whose shadow refusals by address wait for them to be identified."""
@@ -80,9 +80,7 @@ class Limits:
         """Charge the rules keyed by the source address alone, before anything costly is done."""
         if not self._source:
             return None
-        source = self._key_of_source(arrived.source)
-        charges = [rule.charge(source, "", None, None) for rule in self._source]
-        found = await self._charge(self._source, charges, arrived)
+        found = await self._charge(self._source, arrived, "", None, None)
         if isinstance(found, Refusal):
             return found
         if found is not None and found.shadow:
@@ -98,9 +96,7 @@ class Limits:
         wanted = self._routes[route]
         limit: LimitStatus | None = None
         if wanted:
-            source = self._key_of_source(arrived.source)
-            charges = [rule.charge(source, route, certificate, token) for rule in wanted]
-            found = await self._charge(wanted, charges, arrived)
+            found = await self._charge(wanted, arrived, route, certificate, token)
             if isinstance(found, Refusal):
                 return found
             limit = found
@@ -109,10 +105,21 @@ class Limits:
         return Admitted(arrived, route, certificate, token, limit)
 
     async def _charge(
-        self, wanted: tuple[Rule, ...], charges: list[Charge], arrived: Arrived
+        self,
+        wanted: tuple[Rule, ...],
+        arrived: Arrived,
+        route: str,
+        certificate: Certificate | None,
+        token: Token | None,
     ) -> LimitStatus | Refusal | None:
+        source = self._key_of_source(arrived.source)
+        now = int(arrived.monotonic * SECOND)
+        if self._shared is None and len(wanted) == 1 and (rule := wanted[0]).enforced:
+            state = self._local.take_one(rule.key(source, route, certificate, token), rule.quota, now)
+            return refusals.status(rule, state) if state.admitted else self._judge(wanted, (state,))
+        charges = [rule.charge(source, route, certificate, token) for rule in wanted]
         if self._shared is None:
-            return self._judge(wanted, self._local.take(charges, int(arrived.monotonic * SECOND)))
+            return self._judge(wanted, self._local.take(charges, now))
         try:
             return self._judge(wanted, await self._shared.acquire_tokens(charges))
         except StorageError as wrong:
@@ -120,7 +127,7 @@ class Limits:
                 return refusals.storage_away(str(wrong))
         # Only rules with `on_failure: local` are left, and shadow rules, which never stop anything.
         kept = [(rule, charge) for rule, charge in zip(wanted, charges, strict=True) if rule.local]
-        states = self._local.take([charge for _, charge in kept], int(arrived.monotonic * SECOND))
+        states = self._local.take([charge for _, charge in kept], now)
         return self._judge([rule for rule, _ in kept], states)
 
     def _judge(self, wanted: Sequence[Rule], states: Sequence[BucketState]) -> LimitStatus | Refusal | None:

@@ -6,7 +6,7 @@ from itertools import chain
 
 from ztproxy.config.settings import LimitRule
 from ztproxy.limits.bucket import Quota, quota
-from ztproxy.limits.keys import Part, bounded, part
+from ztproxy.limits.keys import LONGEST, Part, hashed, part
 from ztproxy.limits.token_bucket import Charge
 from ztproxy.model import Certificate, Token
 
@@ -27,13 +27,17 @@ class Rule:
         self._parts: tuple[Part, ...] = tuple(map(part, rule.keys))
         self._first = self._parts[0] if len(self._parts) == 1 else None
 
-    def charge(self, source: str, route: str, certificate: Certificate | None, token: Token | None) -> Charge:
-        """What this rule takes from which bucket for a request; `source` is its address's key."""
+    def key(self, source: str, route: str, certificate: Certificate | None, token: Token | None) -> str:
+        """Which bucket a request is charged to; `source` is its address's key."""
         if self._first is not None:
             key = self._prefix + self._first(source, route, certificate, token)
         else:
             key = self._prefix + "".join([part(source, route, certificate, token) for part in self._parts])
-        return Charge(bounded(key), self.quota, 1, self.enforced)
+        return key if len(key) <= LONGEST else hashed(key)
+
+    def charge(self, source: str, route: str, certificate: Certificate | None, token: Token | None) -> Charge:
+        """What this rule takes from which bucket for a request."""
+        return Charge(self.key(source, route, certificate, token), self.quota, 1, self.enforced)
 
 
 def rules(configured: Iterable[LimitRule], route: str | None = None) -> tuple[Rule, ...]:
