@@ -51,7 +51,7 @@ class Edge:
     def at(self, later: float) -> None:
         """So many seconds later, the timer fires."""
         self.clock.now += later
-        self.http._fired()
+        self.http._deadline.fired()
 
     @property
     def arrived(self):

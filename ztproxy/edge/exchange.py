@@ -10,8 +10,10 @@ from typing import Protocol
 import msgspec
 
 from ztproxy.edge import eager
+from ztproxy.edge.field_section import FieldSection
 from ztproxy.edge.refusals import render
-from ztproxy.edge.response_head import CONTINUE, WITHOUT_CONTENT, render_head
+from ztproxy.edge.response import Response
+from ztproxy.edge.response_head import CONTINUE
 from ztproxy.edge.site import Site
 from ztproxy.edge.wire import Wire
 from ztproxy.exchange import Server
@@ -33,7 +35,6 @@ DRAINED = 65_536
 """Octets of a refused body that are read and thrown away so that the connection lives on."""
 HELD = 65_536
 """Octets of a body that may wait for the decision or the upstream before reading is paused."""
-SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 GONE = Refusal(Reason.REQUEST_MALFORMED, cause="the client went away before the decision")
 
 
@@ -53,39 +54,55 @@ class Carrier(Protocol):
         """From here on octets pass as they are."""
 
 
-class Exchange:
-    """From a request's head to the end of its response."""
+class Exchange(Response):
+    """From a request's head to the end of its response. The class holds the defaults."""
 
-    __slots__ = (
-        "_began", "_bodiless", "_carrier", "_chunked", "_delivered", "_left", "_request_id", "_sent", "_wall",
-        "complete", "cut", "discarding", "done", "expects", "is_head", "length", "outcome", "paused", "persistent",
-        "pieces", "received", "request", "server", "started", "status", "switched", "task", "version_11", "waiting",
-    )  # fmt: skip
+    length: int | None = 0
+    """Octets of the request's content; None when chunked."""
+    expects = False
+    """The client waits for 100 Continue."""
+    complete = False
+    """The request is complete."""
+    received = 0
+    """Octets of content received."""
+    waiting = 0
+    """Octets of content not yet handed on."""
+    paused = False
+    """The upstream takes no content for now."""
+    started = False
+    done = False
+    """The response is complete, or will never be."""
+    discarding = False
+    """The request was answered early; the rest of its body is read and thrown away."""
+    discard_timed = False
+    task: asyncio.Task[Outcome] | None = None
+    outcome: Outcome | None = None
+    server: Server | None = None
+    cut: str | None = None
+    _delivered = False
 
     def __init__(
         self, carrier: Carrier, request: Arrived | Refusal, request_id: str, wall: float, began: float
     ) -> None:
+        super().__init__(carrier.wire, carrier.site, request_id)
         self._carrier = carrier
-        self._request_id = request_id
         self._wall = wall
         self._began = began
+        self._pieces: list[bytes] = []
         self.request = request
         """What was asked; a `Refusal` when it could not be read."""
-        self.is_head = self.expects = self.complete = False
-        self.version_11 = self.persistent = True
-        self.length: int | None = 0
-        self.pieces: list[bytes] = []
-        """Content received and not yet handed on."""
-        self.waiting = self.received = 0
-        self._delivered = self.paused = False
-        self.started = self.done = self.discarding = self.switched = False
-        self.task: asyncio.Task[Outcome] | None = None
-        self.outcome: Outcome | None = None
-        self.server: Server | None = None
-        self.status = self._sent = 0
-        self._chunked = self._bodiless = False
-        self._left: int | None = None
-        self.cut: str | None = None
+
+    def follow(self, section: FieldSection, *, is_head: bool, version_11: bool) -> None:
+        """What the head says of framing and of the connection."""
+        self.length = section.content_length
+        if is_head:
+            self.is_head = True
+        if not version_11:
+            self.version_11 = False
+        if section.expects:
+            self.expects = True
+        if section.close or section.upgrade is not None:
+            self.persistent = False
 
     # -- what the connection asks and tells
 
@@ -104,14 +121,14 @@ class Exchange:
         self.received += len(data)
         if not self.done:
             self.waiting += len(data)
-            self.pieces.append(data)
+            self._pieces.append(data)
 
     def start(self) -> None:
         """Ask the pipeline."""
         self.started = True
         if isinstance(self.request, Refusal):
             return self._act(Refused(self.request, None))
-        outcome = eager.run(self._carrier.site.pipeline(self.request))
+        outcome = eager.run(self.site.pipeline(self.request))
         if isinstance(outcome, asyncio.Task):
             self.task = outcome
             outcome.add_done_callback(self._decided)
@@ -129,8 +146,8 @@ class Exchange:
             if self.done:
                 self._drop()
             return
-        if self.pieces:
-            pieces, self.pieces, self.waiting = self.pieces, [], 0
+        if self._pieces:
+            pieces, self._pieces, self.waiting = self._pieces, [], 0
             for piece in pieces:
                 server.send_body(piece)
         if self.complete and not self._delivered:
@@ -179,24 +196,22 @@ class Exchange:
         if not self.done and self.server is not None:
             self.server.send_body(data)
 
-    def finish(self) -> None:
+    def finish(self, now: float) -> None:
         """Tell of it, and let go of the upstream."""
         server, self.server = self.server, None
-        site = self._carrier.site
-        at = None if isinstance(self.request, Refusal) else self.request
-        site.finished(
+        self.site.finished(
             Finished(
-                outcome=self.outcome or Refused(GONE, at),
-                request_id=self._request_id,
-                wall=self._wall,
-                connection=self._carrier.connection,
-                status=self.status,
-                bytes_in=self.received,
-                bytes_out=self._sent,
-                duration=site.monotonic() - self._began,
-                upstream=server.name if server else None,
-                upstream_duration=server.duration if server else None,
-                cut=self.cut,
+                self.outcome or Refused(GONE, self._at()),
+                self.request_id,
+                self._wall,
+                self._carrier.connection,
+                self.status,
+                self.received,
+                self.sent,
+                now - self._began,
+                None if server is None else server.name,
+                None if server is None else server.duration,
+                self.cut,
             )
         )
 
@@ -206,46 +221,33 @@ class Exchange:
         """Begin the response. One that comes before the request's end is the connection's last."""
         if self.done or self.status:
             return
-        if not self.complete or self._carrier.site.draining:
+        if not self.complete or self.site.draining:
             self.persistent = False
-        self._write_head(status, fields, length)
+        self.write_head(status, fields, length)
 
     def send_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 101."""
-        if self.done or self.status:
-            return
-        site = self._carrier.site
-        self.status = 101
-        self.switched = True
-        self.persistent = False
-        head = render_head(101, fields, self._id_line(), site.left_out, bytes)
-        self._carrier.wire.write(SWITCHING + head.partition(b"\r\n")[2])
-        self._carrier.switch(self)
+        if not self.done and not self.status:
+            self.write_switch(fields)
+            self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
         """Send content on, within what was announced."""
-        if self.done or not data or self._bodiless:
-            return None
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:
-                if self.server is not None:
-                    self.server.abort()
-                return self._break_off("the upstream sent more than it announced")
-        self._sent += len(data)
-        self._carrier.wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        return None
+        if self.done or not data or self.write_content(data):
+            return
+        if self.server is not None:
+            self.server.abort()
+        self._break_off("the upstream sent more than it announced")
 
     def send_end(self) -> None:
         """The response is complete."""
         if self.done:
-            return None
-        if self._left:
-            return self._break_off("the upstream sent less than it announced")
-        if self._chunked:
-            self._carrier.wire.write(b"0\r\n\r\n")
-        self.done = True
-        return self._carrier.advance()
+            return
+        if self.write_end():
+            self.done = True
+            self._carrier.advance()
+        else:
+            self._break_off("the upstream sent less than it announced")
 
     def refuse(self, refusal: Refusal) -> None:
         """The upstream has no response."""
@@ -289,8 +291,8 @@ class Exchange:
         if isinstance(outcome, Authorized):
             carrier = self._carrier
             if self.expects and not self.received and not self.complete:
-                carrier.wire.write(CONTINUE)
-            self.server = server = carrier.site.forward(outcome, self)
+                self.wire.write(CONTINUE)
+            self.server = server = self.site.forward(outcome, self)
             if carrier.stalled:
                 server.pause()
         elif isinstance(outcome, Refused):
@@ -300,58 +302,36 @@ class Exchange:
 
     def _refuse(self, refusal: Refusal) -> None:
         if self.outcome is None or isinstance(self.outcome, Answered):
-            self.outcome = Refused(refusal, None if isinstance(self.request, Refusal) else self.request)
+            self.outcome = Refused(refusal, self._at())
         fields = () if isinstance(self.request, Refusal) else self.request.fields
         accept = [value for name, value in fields if name == b"accept"]
-        site = self._carrier.site
-        answer = render(refusal, self._request_id, accept, show_reasons=site.show_reasons)
+        answer = render(refusal, self.request_id, accept, show_reasons=self.site.show_reasons)
         self._answer(answer, close=refusal.close)
 
     def _answer(self, answer: Answer, *, close: bool) -> None:
         """Answer at once. What is left of a small body is read and dropped, else the connection ends."""
         if not self.complete:
             self.discarding = not self.expects and self.length is not None and self.length <= DRAINED
-        if close or self._carrier.site.draining or not (self.complete or self.discarding):
+        if close or self.site.draining or not (self.complete or self.discarding):
             self.persistent = self.discarding = False
-        self._write_head(answer.status, answer.fields, len(answer.body))
-        if answer.body and not self._bodiless:
-            self._sent += len(answer.body)
-            self._carrier.wire.write(answer.body)
+        self.write_head(answer.status, answer.fields, len(answer.body))
+        if answer.body:
+            self.write_content(answer.body)
         self.done = True
         self._drop()
 
     def _drop(self) -> None:
-        self.pieces.clear()
+        self._pieces.clear()
         self.waiting = 0
 
-    def _write_head(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
-        self.status = status
-        without = status in WITHOUT_CONTENT
-        self._bodiless = self.is_head or without
-        self._left = 0 if self._bodiless else length
-        framing = b""
-        if length is not None and not without:
-            framing = b"Content-Length: %d\r\n" % length
-        elif not self._bodiless:
-            self._chunked = self.version_11
-            if self._chunked:
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                self.persistent = False
-        if not self.persistent:
-            framing += b"Connection: close\r\n"
-        site = self._carrier.site
-        self._carrier.wire.write(render_head(status, fields, framing + self._id_line(), site.left_out, site.date))
-
-    def _id_line(self) -> bytes:
-        return b"X-Request-Id: %b\r\n%b" % (self._request_id.encode(), self._carrier.site.set_always)
+    def _at(self) -> Arrived | None:
+        return None if isinstance(self.request, Refusal) else self.request
 
     def _break_off(self, cause: str) -> None:
         """The client must see that the response is incomplete: framing tells, or else a reset."""
         self.cut = cause
         self.persistent = self.discarding = False
         self.done = True
-        framed = self._chunked or self._left is not None
-        if not framed or self.switched:
-            self._carrier.wire.abort()
+        if self.switched or not self.framed:
+            self.wire.abort()
         self._carrier.advance()

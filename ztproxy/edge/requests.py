@@ -1,0 +1,196 @@
+"""From octets to requests: llhttp splits them, `canonical` reads them, and what llhttp does not bound is bounded here.
+
+llhttp's callbacks only collect. It cannot be stopped within what it is fed, so it is fed in slices: no more requests
+are read ahead than one slice holds.
+"""
+
+from collections import deque
+
+import httptools
+
+from ztproxy.edge.canonical import Line, Moment, Origin, arrive, read_line
+from ztproxy.edge.exchange import Carrier, Exchange
+from ztproxy.edge.field_section import FieldSection, read_fields
+from ztproxy.edge.ill_formed import URI_TOO_LONG, malformed, too_large
+from ztproxy.model import Arrived, Refusal
+
+SLICE = 2048
+"""Octets parsed at a time outside a body."""
+BODY_SLICE = 16_384
+"""Octets of a chunked body parsed at a time; of a body with a length, what is left of it."""
+LOOSE = 16_384
+"""Octets of chunk framing and trailers allowed beside what each chunk needs (CVE-2023-39326)."""
+PER_CHUNK = 16
+PER_OCTET = 3
+"""Framing that an octet of content, and the chunk it comes in, may need: a client may send them one by one."""
+_HTTP_11 = "HTTP/1.1"
+
+
+class Requests:
+    """The requests of one connection: `parse` puts an `Exchange` into the queue at the end of each head."""
+
+    __slots__ = (
+        "_carrier", "_fields", "_head_octets", "_in_head", "_last_raw", "_last_section", "_last_version", "_llhttp",
+        "_origin", "_overhead", "_queue", "_target", "_turned", "current", "exhausted", "upgraded",
+    )  # fmt: skip
+
+    def __init__(self, carrier: Carrier, origin: Origin, queue: deque[Exchange]) -> None:
+        self._carrier = carrier
+        self._origin = origin
+        self._queue = queue
+        self._llhttp: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self.current: Exchange | None = None
+        """The request whose body is being read."""
+        self.exhausted = False
+        """Nothing more will be read: this was the last request, or it cannot be read on."""
+        self.upgraded = False
+        """What is left belongs to another protocol."""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._in_head = self._turned = False
+        self._head_octets = self._overhead = 0
+        self._last_raw: list[tuple[bytes, bytes]] = []
+        self._last_version = ""
+        self._last_section: FieldSection | None = None
+
+    @property
+    def partial(self) -> bool:
+        """A head has begun and is not complete."""
+        return self._in_head or self._head_octets > 0
+
+    def end(self) -> None:
+        """Let go of llhttp, which holds our methods: no cycle is left to the collector."""
+        self.exhausted = True
+        self._llhttp = None
+
+    def parse(self, data: bytes) -> bytes:
+        """Parse a slice, and return what is left."""
+        current, llhttp = self.current, self._llhttp
+        if llhttp is None:
+            return b""
+        size, before = SLICE, 0
+        if current is not None:
+            before = current.received
+            size = BODY_SLICE if current.length is None else max(SLICE, current.length - before)
+        piece, rest = (data, b"") if len(data) <= size else (data[:size], data[size:])
+        self._turned = False
+        try:
+            llhttp.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.exhausted = self.upgraded = True
+            return piece[upgrade.args[0] :] + rest
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError as wrong:
+            self.refuse(malformed(str(wrong)))
+        else:
+            if self._in_head or not self._turned:
+                self._bound(len(piece), before)
+        return rest
+
+    def refuse(self, refusal: Refusal) -> None:
+        """What has come cannot be read on: refuse it in its turn, and read no more."""
+        if self.exhausted:
+            return
+        self.exhausted = True
+        current, self.current = self.current, None
+        if current is not None:
+            current.fail(refusal)
+            return
+        carrier = self._carrier
+        site = carrier.site
+        exchange = Exchange(carrier, refusal, site.request_ids(), site.wall(), site.monotonic())
+        exchange.persistent = False
+        self._queue.append(exchange)
+
+    def _bound(self, octets: int, before: int) -> None:
+        """Bound an unfinished head, and a chunked body's framing."""
+        current = self.current
+        if current is not None:
+            if current.length is None:
+                self._overhead = max(0, self._overhead + octets - (1 + PER_OCTET) * (current.received - before))
+                if self._overhead > LOOSE:
+                    self.refuse(malformed("too much chunk framing for the content"))
+            return
+        limits = self._carrier.site.head_limits
+        self._head_octets = 1 if self._turned else self._head_octets + octets
+        if len(self._target) > limits.request_line:
+            self.refuse(too_large("the request line is too long", URI_TOO_LONG))
+        elif self._head_octets > limits.head:
+            self.refuse(too_large("the request's head is too large"))
+        elif len(self._fields) > limits.fields:
+            self.refuse(too_large(f"more than {limits.fields} header fields"))
+
+    # -- llhttp's callbacks
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = True
+        self._fields = []
+        self._target = b""
+
+    def on_url(self, piece: bytes) -> None:
+        """The target, perhaps in pieces."""
+        self._target += piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field; after the head, one of the trailer section, which goes no further (RFC 9110 §6.5.1)."""
+        if self._in_head:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._in_head = False
+        self._turned = True
+        self._overhead = self._head_octets = 0
+        llhttp = self._llhttp
+        if self.exhausted or llhttp is None:
+            return
+        carrier = self._carrier
+        site = carrier.site
+        moment = Moment(site.request_ids(), site.wall(), site.monotonic())
+        line = Line(llhttp.get_method(), self._target, "HTTP/" + llhttp.get_http_version())
+        request = self._read(line, moment)
+        self.current = exchange = Exchange(carrier, request, moment.request_id, moment.wall, moment.monotonic)
+        self._queue.append(exchange)
+        section = self._last_section
+        if section is not None:
+            exchange.follow(section, is_head=line.method == b"HEAD", version_11=line.version == _HTTP_11)
+        if isinstance(request, Refusal) and request.close:
+            exchange.persistent = False
+            self.exhausted = True
+
+    def on_body(self, data: bytes) -> None:
+        """Content."""
+        if self.current is not None:
+            self.current.take(data)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins, and has earned its framing."""
+        self._overhead -= PER_CHUNK
+
+    def on_message_complete(self) -> None:
+        """The request is complete. After the connection's last one nothing is read."""
+        self._turned = True
+        current, self.current = self.current, None
+        if current is not None:
+            current.complete = True
+            if not current.persistent:
+                self.exhausted = True
+
+    def _read(self, line: Line, moment: Moment) -> Arrived | Refusal:
+        """The request that the head makes. A client that repeats its fields has them read once."""
+        raw, site = self._fields, self._carrier.site
+        section = self._last_section
+        if section is None or raw != self._last_raw or line.version != self._last_version:
+            self._last_section = None
+            if sum([len(name) + len(value) + 4 for name, value in raw]) > site.head_limits.head:
+                return too_large("the request's head is too large")
+            read = read_fields(raw, line.version, site.reading.cleaning.verdicts, site.head_limits.fields)
+            if isinstance(read, Refusal):
+                return read
+            self._last_section = section = read
+            self._last_raw, self._last_version = raw, line.version
+        if len(line.target) + len(line.method) + len(line.version) + 4 > site.head_limits.request_line:
+            return too_large("the request line is too long", URI_TOO_LONG)
+        return read_line(line) or arrive(line, section, moment, self._origin, site.reading)
