@@ -10,9 +10,10 @@ from ztproxy.exchange import Client
 from ztproxy.model import Authorized
 from ztproxy.upstream.assertion import Assertions
 from ztproxy.upstream.deadlines import Deadlines
-from ztproxy.upstream.forwarding import Exchange, Target
+from ztproxy.upstream.forwarding import Exchange
 from ztproxy.upstream.head import RequestHead
 from ztproxy.upstream.pool import Pool
+from ztproxy.upstream.sending import Target
 from ztproxy.upstream.signing_key import NO_KEYS, load_or_create
 from ztproxy.upstream.statement import Statements
 from ztproxy.upstream.tls import client_context
