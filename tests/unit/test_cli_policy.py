@@ -139,7 +139,7 @@ class TestTest:
         assert code == 1
         assert f"FAIL {folder}/authz_test.rego:3: data.t.test_no" in out
         assert f"not true: {folder}/authz_test.rego:4:" in out
-        assert f"because of: {folder}/authz.rego:3:" in out
+        assert f"because forbidden was not: {folder}/authz.rego:3:14: input.x > 1" in out
         assert "1 failed" in err
 
     def test_a_policy_without_tests_has_not_passed(self, command, directory):

@@ -143,11 +143,16 @@ def _print_tests(report: dict[str, Any], directory: Path) -> None:
             print(f"  {one['message']}")
         for case in one.get("failed_cases", ()):
             print(f"  case {case}")
-        for place, says in (("failed_at", "not true"), ("cause", "because of")):
-            if at := one.get(place):
-                print(f"  {says}: {directory / at['file']}:{at['row']}:{at['col']}: {_one_line(at['text'])}")
+        if at := one.get("failed_at"):
+            print(f"  not true: {_place(at, directory)}: {_one_line(at['text'])}")
+        for at in one.get("causes", ()):
+            print(f"  because {at['rule']} was not: {_place(at, directory)}: {_one_line(at['text'])}")
         for line in one.get("output", "").splitlines():
             print(f"  | {line}")
+
+
+def _place(at: dict[str, Any], directory: Path) -> str:
+    return f"{directory / at['file']}:{at['row']}:{at['col']}"
 
 
 def _one_line(text: str) -> str:
