@@ -128,18 +128,11 @@ class Listener:
         self._empty.set()
         self._server: asyncio.AbstractServer | None = None
         self._path, self._inode = _file_of(sock)
-
-    @property
-    def address(self) -> str:
-        """Where it really listens: the port that the system chose for port 0."""
-        bound = self._socket.getsockname()
-        return str(TcpAddress(bound[0], bound[1])) if isinstance(bound, tuple) else f"unix:{bound}"
-
-    @property
-    def port(self) -> int:
-        """The port that it really listens on; 0 for a Unix socket."""
-        bound = self._socket.getsockname()
-        return int(bound[1]) if isinstance(bound, tuple) else 0
+        bound = sock.getsockname()
+        self.port: int = bound[1] if isinstance(bound, tuple) else 0
+        """The port that it really listens on, also for port 0; 0 for a Unix socket."""
+        self.address = str(TcpAddress(bound[0], bound[1])) if isinstance(bound, tuple) else f"unix:{bound}"
+        """Where it really listens."""
 
     @property
     def open(self) -> int:
