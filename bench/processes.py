@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+PROXY_CORE, LOAD_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]  # the same where there is only one: ratios blur
 START_DEADLINE = 60.0  # seconds until a program must listen
 STOP_DEADLINE = 5.0  # seconds between SIGTERM and SIGKILL
 

@@ -18,7 +18,7 @@ import build
 import measure
 import peers
 import run
-from processes import Program, free_port, started
+from processes import LOAD_CORE, PROXY_CORE, Program, free_port, started
 
 SAMPLER = """
 import atexit, collections, pathlib, runpy, signal, sys
@@ -96,9 +96,9 @@ def main() -> int:
     with run.site() as (here, backend):
         port, folded = free_port(), here.run / "folded"
         programs = [_sampled(program, folded) for program in row.programs(here, port)]
-        with started(programs, run.PROXY_CORE, here.run) as pids:
+        with started(programs, PROXY_CORE, here.run) as pids:
             os.kill(next(pid for pid in pids if _is_sampled(pid)), signal.SIGUSR2)  # started: sample from now on
-            target = measure.Target(here.run, build.load(), port, pids, backend, run.LOAD_CORE, browser=False)
+            target = measure.Target(here.run, build.load(), port, pids, backend, LOAD_CORE, browser=False)
             figures = measure.load(target, lengths)
         text = folded.read_text()
     stacks = collections.Counter({stack: int(n) for stack, _, n in (x.rpartition(" ") for x in text.splitlines())})

@@ -8,6 +8,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -20,12 +21,11 @@ import policydata
 import refusals
 import table
 from peers import ROWS, Row, Site, backend
-from processes import Program, StartFailed, free_port, started
+from processes import LOAD_CORE, PROXY_CORE, Program, StartFailed, free_port, started
 
 HERE = pathlib.Path(__file__).parent
 FULL = measure.Lengths(warmup=2, load=6, handshakes=3, idle=2000)
 QUICK = measure.Lengths(warmup=0.5, load=2, handshakes=1, idle=200)
-PROXY_CORE, LOAD_CORE = 0, 1
 FILES = 16384  # open files that 2,000 connections need at each end
 
 
@@ -47,9 +47,17 @@ def _chosen(only: str) -> Sequence[Row]:
     return [row for row in ROWS if not names or row.name in names]
 
 
+def _prepare() -> None:
+    """Let 2,000 connections have their files, and end in order on SIGTERM: what was started is stopped."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard) if hard >= 0 else FILES, hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
 @contextlib.contextmanager
 def site() -> Iterator[tuple[Site, Sequence[int]]]:
     """Make a run's certificates, tokens and policies, and run its backend and issuer on the load's core."""
+    _prepare()
     build.BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build.BUILD, prefix="run-") as folder:
         run = pathlib.Path(folder)
@@ -139,10 +147,6 @@ def main() -> int:
     arguments.load_average = os.getloadavg()[0]
     rows = _chosen(arguments.only)
     rounds = arguments.rounds or (1 if arguments.quick else 5)
-    if (os.cpu_count() or 1) < 2:  # noqa: PLR2004 - one core for the proxy, one for the load
-        raise SystemExit("needs two cores: one for the proxy, one for load and backend")
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard) if hard >= 0 else FILES, hard))
     with site() as (here, pids):
         bench = Bench(here, pids, QUICK if arguments.quick else FULL, browser=arguments.browser)
         for row in rows:

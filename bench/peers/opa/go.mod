@@ -2,4 +2,4 @@ module ztproxy.example/bench/opa
 
 go 1.26.0
 
-require github.com/open-policy-agent/opa v1.22.0
+require github.com/open-policy-agent/opa v1.22.2
