@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import ssl
 import time
 
 import pytest
 
 from tests.opa import Pretender, http
+from tests.pki import Authority
 from ztproxy.config.settings import PolicyServer, PolicySettings
 from ztproxy.model import Reason
 from ztproxy.policy import server as module
@@ -270,6 +272,55 @@ async def test_over_a_unix_socket(tmp_path):
     gone = build(f"unix:{tmp_path}/opa.sock")
     assert (await gone.evaluate(DOCUMENT, 0)).problem is Reason.POLICY_UNAVAILABLE
     await gone.close()
+
+
+@pytest.fixture
+async def https(tmp_path):
+    authority = Authority.new()
+    pretender = Pretender(ALLOW)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.server().write(tmp_path, "opa"))
+    await pretender.start(context=context)
+    yield pretender, authority
+    await pretender.stop()
+
+
+async def test_https_with_authorities_of_ones_own(https, tmp_path):
+    pretender, authority = https
+    engine = build(f"https://localhost:{pretender.port}", authorities=(authority.write(tmp_path),))
+    assert (await engine.evaluate(DOCUMENT, 0)).value == b'{"allow":true}'
+    await engine.close()
+
+
+async def test_https_with_another_authority_is_refused_before_anything_is_sent(https, tmp_path):
+    pretender, _ = https
+    for authorities in ((), (Authority.new("Other").write(tmp_path, "other"),)):
+        engine = build(f"https://localhost:{pretender.port}", token="t0ken", authorities=authorities)
+        evaluation = await engine.evaluate(DOCUMENT, 0)
+        assert evaluation.problem is Reason.POLICY_UNAVAILABLE
+        assert "certificate" in evaluation.cause
+        await engine.close()
+    assert pretender.requests == []
+
+
+async def test_https_with_another_name_is_refused(https, tmp_path):
+    _, authority = https
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.server("other.example").write(tmp_path, "named"))
+    other = Pretender(ALLOW)
+    await other.start(context=context)
+    engine = build(f"https://localhost:{other.port}", authorities=(authority.write(tmp_path),))
+    assert (await engine.evaluate(DOCUMENT, 0)).problem is Reason.POLICY_UNAVAILABLE
+    assert other.requests == []
+    await engine.close()
+    await other.stop()
+
+
+def test_authorities_that_hold_none_are_an_error(tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_bytes(b"")
+    with pytest.raises(OSError):
+        build("https://localhost", authorities=(file,))
 
 
 async def test_reachable(engine, pretender):
