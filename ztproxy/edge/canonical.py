@@ -29,14 +29,13 @@ class Reading(msgspec.Struct, frozen=True):
 
     cleaning: Cleaning
     trusted_proxies: Networks = ()
-    maximum_fields: int = 100
     authorities: Remembered[Authority] = msgspec.field(default_factory=lambda: Remembered(read_authority))
     paths: Remembered[Path] = msgspec.field(default_factory=lambda: Remembered(read_path))
 
     @classmethod
-    def build(cls, listener: Listener, cleaning: Cleaning, maximum_fields: int = 100) -> "Reading":
+    def build(cls, listener: Listener, cleaning: Cleaning) -> "Reading":
         """For one listener."""
-        return cls(cleaning, listener.trusted_proxies, maximum_fields)
+        return cls(cleaning, listener.trusted_proxies)
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ from ztproxy.exchange import Server
 from ztproxy.model import (
     Admitted,
     Answer,
-    Answered,
     Arrived,
     Authorized,
     Connection,
@@ -110,11 +109,6 @@ class Exchange(Response):
     def clogged(self) -> bool:
         """No more content can be taken now."""
         return self.paused or self.waiting >= HELD
-
-    @property
-    def over(self) -> bool:
-        """The response is complete, and so is what is read of the request."""
-        return self.done and (self.complete or not self.discarding)
 
     def take(self, data: bytes) -> None:
         """Content of the request."""
@@ -227,9 +221,15 @@ class Exchange(Response):
 
     def send_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 101."""
-        if not self.done and not self.status:
-            self.write_switch(fields)
-            self._carrier.switch(self)
+        if self.done or self.status:
+            return
+        if isinstance(self.request, Refusal) or self.request.upgrade is None:
+            if self.server is not None:
+                self.server.abort()
+            self.refuse(Refusal(Reason.UPSTREAM_PROTOCOL_ERROR, cause="a switch of protocols that nobody asked for"))
+            return
+        self.write_switch(fields)
+        self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
         """Send content on, within what was announced."""
@@ -253,13 +253,6 @@ class Exchange(Response):
         """The upstream has no response."""
         if self.done or self.status:
             return
-        outcome = self.outcome
-        if isinstance(outcome, Authorized):
-            at = Admitted(outcome.arrived, outcome.route, outcome.certificate, outcome.token, outcome.limit)
-            told = msgspec.structs.replace(
-                refusal, decision=refusal.decision or outcome.decision, limit=refusal.limit or outcome.limit
-            )
-            self.outcome = Refused(told, at)
         self._refuse(refusal)
         self._carrier.advance()
 
@@ -301,7 +294,12 @@ class Exchange(Response):
             self._answer(outcome.answer, close=False)
 
     def _refuse(self, refusal: Refusal) -> None:
-        if self.outcome is None or isinstance(self.outcome, Answered):
+        outcome = self.outcome
+        if isinstance(outcome, Authorized):
+            at = Admitted(outcome.arrived, outcome.route, outcome.certificate, outcome.token, outcome.limit)
+            told = msgspec.structs.replace(refusal, decision=outcome.decision, limit=outcome.limit)
+            self.outcome = Refused(told, at)
+        elif not isinstance(outcome, Refused):
             self.outcome = Refused(refusal, self._at())
         fields = () if isinstance(self.request, Refusal) else self.request.fields
         accept = [value for name, value in fields if name == b"accept"]

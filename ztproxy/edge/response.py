@@ -10,7 +10,7 @@ SWITCHING_PROTOCOLS = 101
 
 
 class Response:
-    """Writes one response to one request (RFC 9112 §6). The class holds the defaults: an instance costs what differs."""
+    """Writes one response to one request (RFC 9112 §6). The class holds the defaults."""
 
     is_head = False
     """The request's method was HEAD: no content follows."""
