@@ -72,10 +72,10 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     entrypoint: str
     allow_builtins: tuple[str, ...] = ()
-    inline_steps: int = 4000
+    inline_steps: int = 1500
     """How many steps of OPA one evaluation may take on the calling thread: about a millisecond, under any load."""
-    inline_ns: int = 4_000_000
-    """How long it may hold that thread, whatever its steps."""
+    inline_ns: int = 1_000_000
+    """How long it may hold that thread: so much by the clock, and as much again of the processor."""
     max_pending: int = 64
     """Evaluations under way off the calling thread; more are refused as busy."""
     parallel: int = 2

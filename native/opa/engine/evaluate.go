@@ -71,9 +71,13 @@ func compileQuery(compiler *ast.Compiler, ref ast.Ref) (compiled, error) {
 // to end in time. OPA asks at every step; the clock is read at every eighth.
 type budget struct {
 	until time.Time
-	steps uint32 // how many steps are allowed; 0 for any number
 	asked atomic.Uint32
 	ended atomic.Bool
+
+	// The rest is for an evaluation on the caller's thread.
+	steps     uint32        // how many steps are allowed; 0 for any number
+	processor time.Duration // processor time allowed past `until`: who was merely not scheduled is not cut off
+	since     time.Duration // what the thread's processor clock said at `until`
 }
 
 func (b *budget) Cancel() { b.ended.Store(true) }
@@ -83,11 +87,24 @@ func (b *budget) Cancelled() bool {
 		return true
 	}
 	asked := b.asked.Add(1)
-	if b.steps > 0 && asked > b.steps || asked%8 == 0 && time.Now().After(b.until) {
+	if b.steps > 0 && asked > b.steps || asked%8 == 0 && b.late() {
 		b.ended.Store(true)
 		return true
 	}
 	return false
+}
+
+func (b *budget) late() bool {
+	switch {
+	case time.Now().Before(b.until):
+		return false
+	case b.processor == 0:
+		return true
+	case b.since == 0:
+		b.since = threadTime()
+		return b.since == 0
+	}
+	return threadTime()-b.since > b.processor
 }
 
 // run evaluates once, within the budget; out is where the JSON is appended.
@@ -156,10 +173,8 @@ func (s *Set) Evaluate(input string, now int64, deadline time.Duration, scratch 
 	if err != nil {
 		return Answer{BadInput, []byte(err.Error())}, 0
 	}
-	short := budget{steps: s.options.InlineSteps, until: start.Add(time.Duration(s.options.InlineNS))}
-	if short.until.After(until) {
-		short.until = until
-	}
+	inline := time.Duration(s.options.InlineNS)
+	short := budget{steps: s.options.InlineSteps, until: start.Add(min(inline, deadline)), processor: inline}
 	answer := s.run(document, now, &short, scratch)
 	if answer.Status != TimedOut {
 		s.overruns.Store(0)

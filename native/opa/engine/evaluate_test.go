@@ -29,7 +29,7 @@ func tryLoad(t testing.TB, files map[string]string, change ...func(*Options)) (*
 			t.Fatal(err)
 		}
 	}
-	options := Options{Directory: directory, Entrypoint: "z/decision", InlineSteps: 4000, InlineNS: 4e6, MaxPending: 8, Parallel: 2}
+	options := Options{Directory: directory, Entrypoint: "z/decision", InlineSteps: 4000, InlineNS: 1e6, MaxPending: 8, Parallel: 2}
 	for _, f := range change {
 		f(&options)
 	}
@@ -62,10 +62,14 @@ func BenchmarkEvaluate(b *testing.B) {
 		b.Skip("ZT_POLICY names a directory with policy and input.json")
 	}
 	input, _ := os.ReadFile(os.Getenv("ZT_POLICY") + "/../input.json")
-	set, err := Load(Options{Directory: os.Getenv("ZT_POLICY"), Entrypoint: "ztproxy/authz/decision", InlineSteps: 4000, InlineNS: 4e6, MaxPending: 8, Parallel: 2})
+	set, err := Load(Options{Directory: os.Getenv("ZT_POLICY"), Entrypoint: "ztproxy/authz/decision", InlineSteps: 4000, InlineNS: 1e6, MaxPending: 8, Parallel: 2})
 	if err != nil {
 		b.Fatal(err)
 	}
+	document, _ := parse(string(input), set.reads)
+	used := &budget{until: time.Now().Add(time.Second)}
+	set.run(document, 1, used, nil)
+	b.Log("steps", used.asked.Load())
 	b.Run("parse", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -30,7 +30,7 @@ type Options struct {
 	Entrypoint    string   `json:"entrypoint"`
 	AllowBuiltins []string `json:"allow_builtins"`
 	InlineSteps   uint32   `json:"inline_steps"` // how many steps an evaluation may take on the caller's thread
-	InlineNS      int64    `json:"inline_ns"`    // how long it may hold that thread; a bound, for steps are the same under any load
+	InlineNS      int64    `json:"inline_ns"`    // how long it may hold that thread: so much by the clock, and as much again of the processor
 	MaxPending    int      `json:"max_pending"`  // evaluations under way off the caller's thread; more are refused as busy
 	Parallel      int      `json:"parallel"`     // how many of those run at once
 }

@@ -198,11 +198,29 @@ func (p *parser) object(wanted *reads) (ast.Value, error) {
 	if wanted == nil {
 		return nil, nil
 	}
-	object := ast.NewObject(members...)
-	if object.Len() != len(members) {
+	if repeated(members) {
 		return nil, errors.New("a name is there twice")
 	}
-	return object, nil
+	return ast.NewObject(members...), nil
+}
+
+// repeated looks for a name that is there twice; ast.NewObject would keep both.
+func repeated(members [][2]*ast.Term) bool {
+	if len(members) > 16 {
+		names := make(map[ast.Value]struct{}, len(members))
+		for _, member := range members {
+			names[member[0].Value] = struct{}{}
+		}
+		return len(names) != len(members)
+	}
+	for i, member := range members {
+		for _, other := range members[:i] {
+			if member[0].Value == other[0].Value { // both are ast.String
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // choose tells what is wanted below a name, nil for nothing, and gives the term of the name.
