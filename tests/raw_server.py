@@ -5,8 +5,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
+from tests.pki import Leaf
 from ztproxy.config.settings import Route, Settings
-from ztproxy.model import Arrived, Authorized, Certificate, Connection, Decision, Fields, Refusal, Token
+from ztproxy.model import Arrived, Authorized, Certificate, Connection, Decision, Fields, Refusal, Sans, Token
 from ztproxy.upstream import Upstreams
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -296,6 +297,27 @@ def authorized(
         limit=None,
         decision=Decision(allow=True, headers=headers),
     )
+
+
+def certificate(leaf: Leaf, **changes: Any) -> Certificate:
+    """A verified client certificate."""
+    values: dict[str, Any] = {
+        "der": leaf.der,
+        "subject": leaf.certificate.subject.rfc4514_string(),
+        "common_name": None,
+        "sans": Sans(),
+        "spiffe_id": None,
+        "issuer": leaf.certificate.issuer.rfc4514_string(),
+        "serial": f"{leaf.certificate.serial_number:x}",
+        "fingerprint": leaf.fingerprint,
+        "not_before": leaf.certificate.not_valid_before_utc.timestamp(),
+        "not_after": leaf.certificate.not_valid_after_utc.timestamp(),
+        "version": 3,
+        "is_authority": False,
+        "extended_key_usage": None,
+        "chain": (leaf.der,),
+    }
+    return Certificate(**(values | changes))
 
 
 def token(subject: str = "alice", issuer: str = "https://idp.test", **changes: Any) -> Token:
