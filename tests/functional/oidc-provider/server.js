@@ -1,0 +1,60 @@
+// A certified identity provider over TLS on loopback: node server.js CERTIFICATE KEY; prints its issuer and listens.
+// Tokens by client credentials, as signed JWTs for the audience "ztproxy"; `rotate` on standard input changes its key.
+
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import { createInterface } from "node:readline";
+import { Provider } from "oidc-provider";
+
+const [certificate, key] = process.argv.slice(2).map((path) => readFileSync(path));
+const audience = "ztproxy";
+
+function signingKey() {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), use: "sig", alg: "RS256" };
+}
+
+function provider(issuer) {
+  return new Provider(issuer, {
+    jwks: { keys: [signingKey()] },
+    cookies: { keys: [randomUUID()] },
+    clients: [
+      {
+        client_id: "service",
+        client_secret: "not-a-secret",
+        grant_types: ["client_credentials"],
+        redirect_uris: [],
+        response_types: [],
+      },
+    ],
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => `urn:${audience}`,
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({
+          scope: "read write",
+          audience,
+          accessTokenFormat: "jwt",
+          accessTokenTTL: 600,
+          jwt: { sign: { alg: "RS256" } },
+        }),
+      },
+    },
+  });
+}
+
+const server = createServer({ cert: certificate, key });
+server.listen(0, "127.0.0.1", () => {
+  const issuer = `https://localhost:${server.address().port}`;
+  let answer = provider(issuer).callback();
+  server.on("request", (request, response) => answer(request, response));
+  createInterface({ input: process.stdin }).on("line", (line) => {
+    if (line === "rotate") answer = provider(issuer).callback();
+    console.log(`${line} done`);
+  });
+  console.log(issuer);
+});
