@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
+from tests.functional.ports import free_port
 from tests.pki import Authority, Leaf, client_context
 from tests.tokens import TokenIssuer
 
@@ -71,9 +72,12 @@ class Gateway:
         self.client.write(self.folder, "client")
         (self.folder / "policies").mkdir(exist_ok=True)
         (self.folder / "policies" / "authz.rego").write_text(self.options.get("rego", POLICY))
-        issuer_port = await self._serve(self._issuer_application(), tls=True)
-        self.issuer = TokenIssuer(f"https://localhost:{issuer_port}")
-        backend = await self._serve(self._backend_application(), tls=False)
+        self.issuer_port = free_port()
+        self.issuer = TokenIssuer(f"https://localhost:{self.issuer_port}")
+        if "start_issuer" not in self.options:
+            await self.start_issuer()
+        backend = free_port()
+        await self._serve(self._backend_application(), backend)
         options = {
             "mode": "optional",
             "crl": "",
@@ -159,17 +163,24 @@ class Gateway:
         """The lines that the program has logged by now."""
         return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
 
-    async def _serve(self, application: web.Application, *, tls: bool) -> int:
+    async def start_issuer(self) -> None:
+        """Let the issuer publish its keys."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "gateway.pem", self.folder / "gateway.key")
+        self._issuer = await self._serve(self._issuer_application(), self.issuer_port, context)
+
+    async def stop_issuer(self) -> None:
+        """Take the issuer away."""
+        await self._issuer.cleanup()
+
+    async def _serve(
+        self, application: web.Application, port: int, context: ssl.SSLContext | None = None
+    ) -> web.AppRunner:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         self._runners.append(runner)
         await runner.setup()
-        context = None
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.folder / "gateway.pem", self.folder / "gateway.key")
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        port: int = runner.addresses[0][1]
-        return port
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+        return runner
 
     def _issuer_application(self) -> web.Application:
         application = web.Application()
