@@ -12,7 +12,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 MESSAGES = {
     "length": (OK + b"A: 1\r\nContent-Length: 5\r\n\r\nhello", b"hello", True),
     "chunks": (OK + b"Transfer-Encoding: Chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: 1\r\n\r\n", b"hello", True),
-    "interim": (b"HTTP/1.1 100 C\r\nX: 1\r\n\r\nHTTP/1.1 103 E\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\nx", b"x", True),
+    "interim": (b"HTTP/1.1 100 C\r\nX: 1\r\n\r\nHTTP/1.1 103\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\nx", b"x", True),
     "interim, then 1.0": (b"HTTP/1.1 100 C\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", False),
     "close": (OK + b"Connection: close\r\nContent-Length: 1\r\n\r\nx", b"x", False),
     "close among others": (OK + b"Connection: a, Close\r\nContent-Length: 1\r\n\r\nx", b"x", False),
