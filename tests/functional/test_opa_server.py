@@ -4,18 +4,19 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.opa import Server, need_binary
+from tests.opa import BINARY, Server, need_binary
 from ztproxy.config.settings import PolicyServer, PolicySettings
 from ztproxy.model import Authorized, Reason
 from ztproxy.policy.embedded import EmbeddedEngine
 from ztproxy.policy.library import LIBRARY
-from ztproxy.policy.reference import example, example_document
+from ztproxy.policy.reference import SCHEMA, example, example_document
 from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
 
@@ -112,7 +113,7 @@ async def test_a_slow_policy_is_refused_at_the_deadline(server):
 
 async def test_the_example_is_served(tmp_path):
     need_binary()
-    server = Server(EXAMPLE, free_port())
+    server = Server(EXAMPLE, free_port(), "--ignore=*_test.rego")
     await server.start()
     engine = build(server)
     stage = Authorizer(engine, {"orders": frozenset()})
@@ -122,6 +123,27 @@ async def test_the_example_is_served(tmp_path):
     server.kill()
     assert (await stage.authorize(example())).reason is Reason.POLICY_UNAVAILABLE
     await engine.close()
+
+
+def opa(*arguments):
+    need_binary()
+    done = subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_example_is_formatted_as_opa_does():
+    assert opa("fmt", "--list", EXAMPLE) == (0, "")
+
+
+def test_the_example_fits_the_inputs_schema():
+    assert opa("check", "--strict", "--schema", SCHEMA, EXAMPLE) == (0, "")
+
+
+def test_the_schema_finds_a_field_that_no_input_has(tmp_path):
+    (tmp_path / "authz.rego").write_text("package ztproxy.authz\n\ndecision := true if not input.request.pth\n")
+    code, said = opa("check", "--strict", "--schema", SCHEMA, tmp_path)
+    assert code != 0
+    assert "undefined ref: input.request.pth" in said
 
 
 async def test_a_token_that_opa_demands(tmp_path):

@@ -20,7 +20,8 @@ _INTRODUCTION = """\
 <!-- Made by `python -m ztproxy.policy.reference`; a test compares. -->
 
 This is all that a policy gets to see of a request, as `input`. Every field is always present; where there is nothing to
-say it is `null`. The shape is also a JSON Schema, `ztproxy/policy/input.schema.json`.
+say it is `null`. The shape is also a JSON Schema, `ztproxy/policy/input.schema.json`; OPA's own command checks a policy
+against it and names fields that no input has: `opa check --strict --schema ztproxy/policy/input.schema.json policies/`.
 
 It has two promises. What is in it was checked: the certificate and the token are verified and fit for use on this
 route, and the request has one spelling only, the one that routing and the upstream see too. And no credential is in it:
