@@ -12,7 +12,7 @@ class FakeWire:
     """A `ztproxy.edge.wire.Wire` that keeps what was written."""
 
     def __init__(self) -> None:
-        self.written = b""
+        self.written = bytearray()
         self.closed = self.aborted = self.paused = self.eof = False
 
     def write(self, data: bytes) -> None:
@@ -36,7 +36,7 @@ class FakeWire:
 
     def taken(self) -> bytes:
         """What was written since the last call."""
-        written, self.written = self.written, b""
+        written, self.written = bytes(self.written), bytearray()
         return written
 
 

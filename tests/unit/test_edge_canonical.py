@@ -25,7 +25,9 @@ def read(target=b"/", fields=((b"Host", b"a.example"),), method=b"GET", version=
     reading = Reading(cleaning or Cleaning.of())
     section = read_fields(list(fields), version, reading.cleaning.verdicts)
     line = Line(method, target, version)
-    return section if isinstance(section, Refusal) else read_line(line) or arrive(line, section, MOMENT, ORIGIN, reading)
+    return (
+        section if isinstance(section, Refusal) else read_line(line) or arrive(line, section, MOMENT, ORIGIN, reading)
+    )
 
 
 def test_a_request_becomes_arrived():
@@ -148,7 +150,9 @@ def test_connection_cannot_take_away_what_we_read_ourselves():
 
 def test_a_route_keeps_what_it_says_and_never_what_is_ours():
     cleaning = Cleaning.of(set_by_policy=["X-Role"], kept=["X-Http-Method-Override", "X-Forwarded-Host"])
-    raw = [(name, b"v") for name in (b"x-http-method-override", b"x-forwarded-host", b"x-role", b"X.Role", b"remote-user")]
+    raw = [
+        (name, b"v") for name in (b"x-http-method-override", b"x-forwarded-host", b"x-role", b"X.Role", b"remote-user")
+    ]
     assert read(fields=[(b"Host", b"a"), *raw], cleaning=cleaning).fields == ((b"x-http-method-override", b"v"),)
 
 

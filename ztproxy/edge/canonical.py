@@ -64,7 +64,7 @@ class Origin(msgspec.Struct, frozen=True):
 def read_line(line: Line) -> Refusal | None:
     """Refuse methods and versions that are not for us."""
     if line.version not in _VERSIONS:
-        return malformed("a version other than HTTP/1.1 and HTTP/1.0")
+        return malformed("a version other than HTTP/1.0 and HTTP/1.1")
     if line.method not in METHODS:
         return malformed("a method that is not forwarded")
     return None
