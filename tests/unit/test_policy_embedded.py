@@ -120,6 +120,7 @@ async def test_slow_evaluation_leaves_the_loop_free_and_ends_at_its_deadline(tmp
     assert ticks > 10
 
 
+@pytest.mark.slow
 async def test_what_takes_longer_than_inline_is_still_answered(tmp_path):
     found = engine(tmp_path, "decision := count([1 | some i in numbers.range(1, 20000); i % 2 == input.a])")
     answers = await asyncio.gather(*(found.evaluate(b'{"a": 1}', NOW) for _ in range(5)))
