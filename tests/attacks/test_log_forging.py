@@ -28,6 +28,7 @@ HOSTILE = [
     'x","decision":"allow","y":"',
     'x\n{"decision":"allow"}',
     "x\r\x1b[2J\x1b]0;owned\x07",
+    "\x7f",
     "\x7f\x80\x9b31m\x85",
     "\u2028\u2029",
     "\u202egnp.exe\u202c\u2066",

@@ -98,9 +98,10 @@ def identified(subject="s", now=0.0):
     return Identified(arrived, "r", None, Token(b"", "https://a", subject, (), {}, "bearer", None, None, 0.0, None))
 
 
-quotas = st.tuples(
-    st.integers(1, 999_999_999), st.sampled_from((1.0, 60.0, 3600.0, 86400.0)), st.integers(1, 1_000_000)
-).filter(lambda numbers: numbers[2] * numbers[1] / numbers[0] < 10**8)
+# Buckets lapse by the server's own time, which goes on while moments are made up here: each lasts ten seconds or more.
+quotas = st.sampled_from((60.0, 3600.0, 86400.0)).flatmap(
+    lambda period: st.tuples(st.integers(1, int(period) // 10), st.just(period), st.integers(1, 50_000))
+)
 charged = st.tuples(st.integers(0, 2), st.integers(1, 10**6), st.booleans())
 steps = st.lists(
     st.tuples(
@@ -116,7 +117,7 @@ def test_the_script_and_the_program_reckon_alike(server, client):
     with asyncio.Runner() as runner:
         shared = TokenBucketRedisStorage(server.uri, password=None, timeout=5)
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.lists(quotas, min_size=3, max_size=3), steps)
         def reckon(numbers, steps):
             client.flushall()
@@ -128,7 +129,6 @@ def test_the_script_and_the_program_reckon_alike(server, client):
                     Charge(str(which), made[which], min(cost, made[which].burst), enforced)
                     for which, cost, enforced in charged
                 ]
-                # A lifetime is in the server's own time, which does not pass here: nothing lapses meanwhile.
                 answer = runner.run(shared.acquire_tokens(charges, now))
                 assert list(answer) == own.take(charges, now)
 

@@ -110,7 +110,7 @@ async def test_one_refusal_takes_nothing_from_the_other_buckets():
     assert refusal.limit.name == "route"
 
 
-async def test_equal_rules_have_buckets_of_their_own():
+async def test_a_rule_written_twice_counts_once():
     limits = built(*[{"key": "route", "rate": "2/minute"}] * 2)
     assert (await limits.admit(identified())).limit.remaining == 1
 

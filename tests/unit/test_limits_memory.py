@@ -119,6 +119,14 @@ def test_only_buckets_that_are_full_again_are_ever_forgotten(steps):
             assert state == large.take([key], now)[0]
 
 
+def test_a_bucket_charged_again_is_not_forgotten_at_its_first_end():
+    buckets = TokenBucketMemoryStorage(16)
+    for _ in range(2):
+        buckets.take([charge()], 0)
+    buckets.take([charge("new")], 61 * SECOND)  # looks through what may have come to its end
+    assert [buckets.take([charge()], 61 * SECOND)[0].admitted for _ in range(2)] == [True, False]
+
+
 def test_room_is_found_whenever_there_is_any():
     """Buckets charged again and again sit early in the heap and must not hide one that is full again."""
     buckets, slow = TokenBucketMemoryStorage(16), quota(1, 60.0, 100)

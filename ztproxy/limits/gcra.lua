@@ -1,5 +1,5 @@
 -- Charge token buckets, all of them or none: the arithmetic of ztproxy/limits/bucket.py, by this server's clock.
--- KEYS: buckets that differ. ARGV[1]: microseconds, or '' for the server's clock.
+-- KEYS: buckets; the same one twice counts once. ARGV[1]: microseconds, or '' for the server's clock.
 -- Then for each key: pace, interval, capacity, cost, enforced (1 or 0).
 -- Answers, for each key: whether the charge fitted (1 or 0) and the level after it.
 -- A bucket is kept as 'MICROSECONDS LEVEL'. Every number is whole and below 2^53, where doubles are exact; a product

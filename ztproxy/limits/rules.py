@@ -1,6 +1,5 @@
 """The configured rules, worked out once so that a request costs a lookup."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
@@ -44,15 +43,13 @@ def rules(configured: Iterable[LimitRule], route: str | None = None) -> tuple[Ru
     """Work out the rules of a route, or those for all of them.
 
     Rate and burst are part of a bucket's name: a level counted by other numbers would be misread after a change.
+    A rule that is written twice counts once.
     """
-    seen: Counter[str] = Counter()
+    scope = "*" if route is None else f"{len(route)}:{route}"
     made = []
     for rule in configured:
         limit, period = rule.rate
-        scope = "*" if route is None else f"{len(route)}:{route}"
-        prefix = f"{scope}|{rule.name}|{limit}/{period:g}|{rule.burst}|{rule.shadow:d}|"
-        made.append(Rule(rule, f"{prefix}{seen[prefix]}|"))
-        seen[prefix] += 1
+        made.append(Rule(rule, f"{scope}|{rule.name}|{limit}/{period:g}|{rule.burst}|{rule.shadow:d}|"))
     return tuple(made)
 
 

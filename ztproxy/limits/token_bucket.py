@@ -42,7 +42,7 @@ class TokenBucketSupport(ABC):
         """Charge several buckets in one step: all of them, or none if an enforced one has not enough tokens.
 
         Args:
-            charges: with keys that differ from one another.
+            charges: those that are alike count once.
             now: microseconds of a clock that does not go back; None: the storage's own clock.
 
         Raises:
