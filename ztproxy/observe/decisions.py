@@ -93,7 +93,7 @@ class DecisionLog:
             waiting: decisions that may wait to be written.
 
         Raises:
-            OSError, sqlite3.Error: the file cannot be written and `required` is true.
+            OSError: the file cannot be written and `required` is true.
         """
         log = cls(
             path,
@@ -109,7 +109,7 @@ class DecisionLog:
             log._connect()
         except (OSError, sqlite3.Error) as wrong:
             if required:
-                raise
+                raise OSError(f"{path}: {wrong}") from wrong
             log._failed(wrong)
         log._thread.start()
         return log
