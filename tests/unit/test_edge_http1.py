@@ -271,7 +271,7 @@ async def test_an_upstream_that_breaks_off_is_seen_by_the_client():
     edge.forward.last.client.send_head(200, (), None)
     edge.forward.last.client.abort("gone")
     assert edge.wire.closed
-    assert not edge.wire.taken().endswith(b"0\r\n\r\n")
+    assert not edge.wire.taken().endswith(b"\r\n0\r\n\r\n")
     edge = Edge(forward=held())
     edge.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
     edge.forward.last.client.send_head(200, (), None)
@@ -616,7 +616,10 @@ async def test_any_split_of_the_stream_gives_the_same(end, data):
     stream = STREAM if not end else STREAM.replace(b"Connection: close", b"X: y").replace(get(b"/never"), end)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=25)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert outcome(Edge(), pieces) == outcome(Edge(), [stream])
+    whole, split = outcome(Edge(), [stream]), outcome(Edge(), pieces)
+    if b"0x1" in end:  # its head may have been forwarded before the malformed chunk came: the answers are the same
+        whole, split = (whole[0], whole[3]), (split[0], split[3])
+    assert split == whole
 
 
 async def test_one_octet_at_a_time_gives_the_same():
