@@ -220,3 +220,17 @@ async def test_a_client_that_leaves_while_connecting_leaves_nothing_behind(scene
     forwarded.abort()
     assert refused_for(await exchange(upstreams)) is Reason.UPSTREAM_TIMEOUT
     assert client.calls == []
+
+
+async def test_a_client_that_is_stalled_from_the_start_is_waited_for(scene):
+    server = await scene.start(and_wait(OK))
+    upstreams = scene.build(server.url, timeouts=SHORT)
+    client = RecordingClient()
+    forwarded = upstreams.forward(authorized(), client)
+    forwarded.pause()
+    forwarded.send_end()
+    silent = await scene.start(and_wait())
+    await exchange(scene.build(silent.url, timeouts=SHORT | {"response": "200ms"}))
+    assert client.calls == []
+    forwarded.resume()
+    assert (await client.done()).content == b"ok"

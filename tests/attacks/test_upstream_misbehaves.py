@@ -38,6 +38,7 @@ PROTOCOL_ERRORS = {
     "a switch that nobody asked for": b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw",
     "a switch without fields": b"HTTP/1.1 101 S\r\n\r\nraw",
     "an interim response with content": b"HTTP/1.1 103 H\r\nContent-Length: 2\r\n\r\nok" + OK,
+    "an unknown interim response with content": b"HTTP/1.1 104 U\r\nContent-Length: 2\r\n\r\nok" + OK,
     "201 fields": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 201 + b"\r\n",
     "a head without end": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000,
     "a field of 70 kB": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\nContent-Length: 2\r\n\r\nok",

@@ -24,6 +24,7 @@ class Exchange(Sending):
     def abort(self) -> None:
         """The client is gone."""
         if not self._ended:
+            self._client_paused = False
             self._give_up()
 
     def pause(self) -> None:
@@ -31,15 +32,14 @@ class Exchange(Sending):
         self._paused = True
         if self._connection is not None:
             self._connection.pause_reading()
-            if self._answered:
-                self.deadline = NEVER
+            self.deadline = NEVER
 
     def resume(self) -> None:
         """The client has caught up."""
         self._paused = False
         if self._connection is not None:
-            if self._answered:
-                self._set_deadline(self._target.timeouts.idle)
+            waits = not self._answered and (self._content is None or self._content.ended)
+            self._set_deadline(self._target.timeouts.response if waits else self._target.timeouts.idle)
             self._connection.resume_reading()
 
     # What the connection calls.
@@ -68,7 +68,7 @@ class Exchange(Sending):
                 self._client.send_body(content[0] if len(content) == 1 else b"".join(content))
             if reader.complete:
                 self._finish()
-            elif not self._paused:
+            else:
                 self._set_deadline(self._target.timeouts.idle)
 
     def on_switched_data(self, data: bytes) -> None:

@@ -192,6 +192,8 @@ class Sending(ABC):
             return
         self._head = head
         connection.begin(self, asks_head=arrived.method == "HEAD", asks_switch=arrived.upgrade is not None)
+        if self._paused:
+            connection.pause_reading()
         if not connection.alive:
             self._target.loop.call_soon(self.on_lost, None)
         elif self._content is None or self._content.ended or self._content.waiting:
@@ -221,7 +223,8 @@ class Sending(ABC):
             self.on_drained()
 
     def _set_deadline(self, seconds: float) -> None:
-        self.deadline = self._target.loop.time() + seconds
+        """While the client is the one who is waited for, the edge's time limits count."""
+        self.deadline = NEVER if self._paused else self._target.loop.time() + seconds
 
     def _may_retry(self, connection: Connection) -> bool:
         """Once, and only where nothing was sent, or where sending it again changes nothing (RFC 9112 §9.3.1)."""
