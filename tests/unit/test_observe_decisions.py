@@ -97,7 +97,7 @@ def test_where_decisions_are_required_a_bad_file_stops_the_start(path, kind):
         path.mkdir()
     else:
         path.write_bytes(b"no database" * 100)
-    with pytest.raises(OSError, match="decisions.db"):
+    with pytest.raises(OSError, match=r"decisions\.db"):
         opened(path)
     said = []
     log = opened(path, required=False, report=said.append)
