@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -229,7 +229,8 @@ def decode_query(query: str) -> dict[str, list[str]] | Refusal:
 
 
 def _unquoted(text: str) -> str:
-    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+    text = text.replace("+", " ")
+    return unquote_to_bytes(text).decode("utf-8", "strict") if "%" in text else text
 
 
 def _time(seconds: float) -> str:
