@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import time
 
 import pytest
 from aiohttp import web
@@ -139,19 +138,26 @@ async def test_a_compressed_document_is_not_unpacked(world):
     assert await reason(world, identity, issuer.tokens.bearer()) is Reason.ISSUER_KEYS_UNAVAILABLE
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
-async def test_one_that_hangs_delays_no_token_of_another(world, short, path):
+async def test_one_that_hangs_delays_no_token_of_another(world, path):
     hanging, well = await world.issuer(), await world.issuer(kid="key-2")
     hanging.answers[path] = hanging.hang
     identity = await world.identity([hanging, well])
-    began = time.perf_counter()
     waiting = [asyncio.ensure_future(reason(world, identity, hanging.tokens.bearer())) for _ in range(50)]
     assert await reason(world, identity, well.tokens.bearer()) is None
     assert not any(one.done() for one in waiting)
+    hanging.hold.set()
     assert set(await asyncio.gather(*waiting)) == {Reason.ISSUER_KEYS_UNAVAILABLE}
-    assert time.perf_counter() - began < 2
     assert hanging.asked.count(path) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [DISCOVERY, KEYS])
+async def test_one_that_hangs_is_not_waited_for(world, short, path):
+    issuer = await world.issuer()
+    issuer.answers[path] = issuer.hang
+    identity = await world.identity([issuer], started=False)
+    assert await reason(world, identity, issuer.tokens.bearer()) is Reason.ISSUER_KEYS_UNAVAILABLE
 
 
 @pytest.mark.slow
@@ -194,8 +200,7 @@ async def test_a_new_key_is_found_by_its_first_token(world):
     assert await reason(world, identity, issuer.tokens.bearer()) is None
 
 
-@pytest.mark.slow
-async def test_known_keys_go_on_while_an_unknown_one_is_asked_for(world, short):
+async def test_known_keys_go_on_while_an_unknown_one_is_asked_for(world):
     issuer = await world.issuer()
     identity = await world.identity([issuer], started=False)
     assert await reason(world, identity, issuer.tokens.bearer()) is None
@@ -205,6 +210,7 @@ async def test_known_keys_go_on_while_an_unknown_one_is_asked_for(world, short):
     await asyncio.sleep(0)
     assert await reason(world, identity, issuer.tokens.bearer(jti="fresh")) is None
     assert not waiting.done()
+    issuer.hold.set()
     assert await waiting is Reason.TOKEN_KEY_UNKNOWN
 
 

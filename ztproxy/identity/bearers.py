@@ -40,15 +40,16 @@ class Bearers:
         self._maximum = maximum
         self._remembered: OrderedDict[bytes, Remembered] = OrderedDict()
 
-    def recall(self, digest: bytes, wall: float) -> Token | None:
-        """A token verified before; None when it has to be verified anew, because its time or its key is over.
+    def recall(self, digest: bytes, counting: frozenset[str], wall: float) -> Token | None:
+        """A token verified before; None when its time or its key is over, or it is for other routes.
 
         Args:
             digest: SHA-256 of the token.
+            counting: the issuers whose tokens count on this route.
             wall: seconds since 1970.
         """
         known = self._remembered.get(digest)
-        if known is None:
+        if known is None or known.token.issuer not in counting:
             return None
         if wall < known.ends_at and known.store.vouches(known.key, wall):
             return known.token

@@ -4,12 +4,12 @@ OpenSSL verified signatures, chain and dates in the handshake. Here is what it l
 """
 
 import functools
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ztproxy.identity.spiffe import is_spiffe, is_spiffe_id
@@ -78,15 +78,19 @@ def fit(certificate: Certificate, authorities: frozenset[bytes], now: float) -> 
 @functools.lru_cache(maxsize=256)
 def is_authority(der: bytes) -> bool:
     """Whether a certificate may issue others (RFC 5280 §4.2.1.9); remembered, since chains share their upper part."""
-    constraints = _extension(x509.load_der_x509_certificate(der), x509.BasicConstraints)
-    return constraints is not None and constraints.ca
+    try:
+        extensions = x509.load_der_x509_certificate(der).extensions
+        return extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _describe(chain: tuple[bytes, ...]) -> Certificate:
     leaf = x509.load_der_x509_certificate(chain[0])
-    sans = _sans(_extension(leaf, x509.SubjectAlternativeName) or ())
-    usage = _extension(leaf, x509.ExtendedKeyUsage)
-    constraints = _extension(leaf, x509.BasicConstraints)
+    extensions: dict[type, Any] = {type(one.value): one.value for one in leaf.extensions}
+    sans = _sans(extensions.get(x509.SubjectAlternativeName, ()))
+    usage = extensions.get(x509.ExtendedKeyUsage)
+    constraints = extensions.get(x509.BasicConstraints)
     if leaf.serial_number <= 0:
         raise _UnsuitableError("Its serial number is not positive.")
     common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -100,7 +104,7 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
         spiffe_id=_spiffe_id(sans.uri),
         issuer=_printable(leaf.issuer.rfc4514_string()),
         serial=f"{leaf.serial_number:x}",
-        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
+        fingerprint=hashlib.sha256(chain[0]).hexdigest(),
         not_before=leaf.not_valid_before_utc.timestamp(),
         not_after=leaf.not_valid_after_utc.timestamp(),
         version=leaf.version.value + 1,
@@ -108,13 +112,6 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
         extended_key_usage=None if usage is None else tuple(oid.dotted_string for oid in usage),
         chain=chain,
     )
-
-
-def _extension(certificate: x509.Certificate, kind: Any) -> Any:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def _sans(names: Sequence[x509.GeneralName] | x509.SubjectAlternativeName) -> Sans:

@@ -19,8 +19,8 @@ from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.issuers import Clock, KeyStore
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.saved_keys import SavedKeys
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, is_bearer, malformed
-from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed, Token
+from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
+from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
 
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
@@ -83,12 +83,19 @@ class Identity:
         certificate = self._certificate(arrived, demands)
         if isinstance(certificate, Refusal):
             return certificate
-        if not (arrived.unverified_authorization or demands.token):
+        presented = _presented(arrived.unverified_authorization, demands)
+        if presented is None:
             return Identified(arrived, routed.route, certificate, None)
-        token = await self._token(arrived, demands)
-        if isinstance(token, Refusal):
-            return challenged(token)
-        if token is not None and token.bound_to is not None and not _holds(token.bound_to, certificate):
+        if isinstance(presented, Refusal):
+            return challenged(presented)
+        digest = hashlib.sha256(presented).digest()
+        token = self._bearers.recall(digest, demands.issuers, arrived.wall)
+        if token is None:
+            verdict = await self._bearers.verify(presented, digest, demands.issuers, arrived.wall, arrived.monotonic)
+            if isinstance(verdict, Refusal):
+                return challenged(verdict)
+            token = verdict
+        if token.bound_to is not None and not _holds(token.bound_to, certificate):
             return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
         return Identified(arrived, routed.route, certificate, token)
 
@@ -103,22 +110,19 @@ class Identity:
         revocation = self._revocation.get(arrived.connection.listener)
         return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
 
-    async def _token(self, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
-        values = arrived.unverified_authorization
-        if len(values) > 1:
-            return malformed("There is more than one Authorization field.")
-        if not demands.issuers:
-            return None
-        if not values or not is_bearer(values[0]):
-            return Refusal(Reason.TOKEN_MISSING) if demands.token else None
-        presented = bearer_of(values[0])
-        if presented is None or len(presented) > MAXIMUM_TOKEN:
-            return malformed("The Authorization field does not hold one token.")
-        digest = hashlib.sha256(presented).digest()
-        token = self._bearers.recall(digest, arrived.wall)
-        if token is None:
-            return await self._bearers.verify(presented, digest, demands.issuers, arrived.wall, arrived.monotonic)
-        return token if token.issuer in demands.issuers else Refusal(Reason.TOKEN_ISSUER_UNKNOWN)
+
+def _presented(values: tuple[bytes, ...], demands: Demands) -> bytes | Refusal | None:
+    """The one token in the Authorization fields; None where there is none that counts, and none is demanded."""
+    if len(values) > 1:
+        return malformed("There is more than one Authorization field.")
+    if not demands.issuers:
+        return None
+    presented = bearer_of(values[0]) if values else None
+    if presented is None:
+        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+    if len(presented) > MAXIMUM_TOKEN:
+        return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
+    return presented
 
 
 def _holds(bound_to: str, certificate: Certificate | None) -> bool:
