@@ -253,3 +253,56 @@ class TestEval:
         code, _, err = command("eval", document, "--policy", directory(authz=deciding("x")))
         assert code == 2
         assert "authz.rego:4:13" in err
+
+
+class TestConfiguration:
+    """The configuration names the policy, its entrypoint and what decisions may set."""
+
+    @pytest.fixture
+    def configured(self, tmp_path):
+        (tmp_path / "rules").mkdir()
+        (tmp_path / "rules" / "a.rego").write_text(
+            'package corp\n\nverdict := {"allow": true, "headers": {"X-Role": "a", "X-Team": "b"}} if input.token != null\n'
+            'verdict := {"allow": true, "headers": {"X-Role": "a"}} if input.token == null\n'
+        )
+        file = tmp_path / "ztproxy.yaml"
+        file.write_text("""
+version: 1
+listeners: [{address: "127.0.0.1:8080", protocol: http}]
+policy: {path: rules/, entrypoint: corp/verdict}
+routes:
+  - name: orders
+    hosts: ["*"]
+    require: []
+    policy_headers: [X-Role]
+    upstream: {servers: ["http://127.0.0.1:8081"]}
+""")
+        return file
+
+    def test_it_names_the_policy(self, command, configured):
+        code, out, err = command("check", "--config", configured)
+        assert (code, err) == (0, "")
+        assert "entrypoint corp/verdict" in out
+
+    def test_a_directory_in_its_place_keeps_its_entrypoint(self, command, configured, directory):
+        code, _, err = command("check", "--config", configured, "--policy", directory(authz=deciding("true")))
+        assert code == 1
+        assert "corp" in err
+
+    def test_headers_are_read_as_the_route_declares_them(self, command, configured, tmp_path):
+        file = tmp_path / "in.json"
+        file.write_text('{"request": {"route": "orders"}}')
+        assert command("eval", file, "--config", configured)[0] == 0
+        file.write_text('{"request": {"route": "orders"}, "token": {"issuer": "x"}}')
+        code, out, _ = command("eval", file, "--config", configured)
+        assert code == 1
+        assert "policy-malformed" in out
+        assert "x-team" in out.lower()
+        file.write_text('{"request": {"route": "elsewhere"}}')
+        assert command("eval", file, "--config", configured)[0] == 1
+
+    def test_a_configuration_that_is_wrong_ends_it(self, command, configured):
+        configured.write_text(configured.read_text().replace("entrypoint", "entry_point"))
+        code, _, err = command("check", "--config", configured)
+        assert code == 2
+        assert "ztproxy.yaml:" in err

@@ -23,6 +23,8 @@ This is all that a policy gets to see of a request, as `input`. Every field is a
 say it is `null`. The shape is also a JSON Schema, `ztproxy/policy/input.schema.json`; OPA's own command checks a policy
 against it and names fields that no input has: `opa check --strict --schema ztproxy/policy/input.schema.json policies/`.
 
+In Rego `null` counts as true: `if input.token` holds without a token. Write `input.token != null`.
+
 It has two promises. What is in it was checked: the certificate and the token are verified and fit for use on this
 route, and the request has one spelling only, the one that routing and the upstream see too. And no credential is in it:
 no `Authorization`, no `Cookie`, no field whose name says token, secret, password, key to an API or the like, and none
