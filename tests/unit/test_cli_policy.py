@@ -262,7 +262,8 @@ class TestConfiguration:
     def configured(self, tmp_path):
         (tmp_path / "rules").mkdir()
         (tmp_path / "rules" / "a.rego").write_text(
-            'package corp\n\nverdict := {"allow": true, "headers": {"X-Role": "a", "X-Team": "b"}} if input.token != null\n'
+            "package corp\n\n"
+            'verdict := {"allow": true, "headers": {"X-Role": "a", "X-Team": "b"}} if input.token != null\n'
             'verdict := {"allow": true, "headers": {"X-Role": "a"}} if input.token == null\n'
         )
         file = tmp_path / "ztproxy.yaml"
