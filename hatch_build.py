@@ -74,7 +74,7 @@ def find_go(root: Path) -> str | None:
     go = shutil.which("go")
     if go is None:
         return None
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOENV": "off", "GOCACHE": tempfile.gettempdir()}
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOCACHE": tempfile.gettempdir()}
     version = _output([go, "env", "GOVERSION"], environment)
     return go if version and _version(version) >= needed_go(root) else None
 
@@ -132,7 +132,7 @@ def _environment(compiler: list[str], *, own_go: bool) -> Iterator[dict[str, str
     home = os.environ.get("HOME" if os.name == "posix" else "USERPROFILE", "")
     with tempfile.TemporaryDirectory(prefix="ztproxy-build-", ignore_cleanup_errors=True) as scratch:
         if not own_go or not home or not os.access(home, os.W_OK):
-            environment |= {"GOPATH": f"{scratch}/go", "GOCACHE": f"{scratch}/cache", "GOENV": "off"}
+            environment |= {"GOPATH": f"{scratch}/go", "GOCACHE": f"{scratch}/cache"}
             environment["GOMODCACHE"] = f"{scratch}/go/pkg/mod"
         environment |= {"ZIG_GLOBAL_CACHE_DIR": f"{scratch}/zig", "ZIG_LOCAL_CACHE_DIR": f"{scratch}/zig"}
         yield environment

@@ -115,7 +115,7 @@ func TestRevision(t *testing.T) {
 		seen[description.Revision] = true
 		return description.Revision
 	}
-	if revision() != revision() {
+	if first := revision(); first != revision() {
 		t.Fatal("the same files, another revision")
 	}
 	revision(func(o *Options) { o.Entrypoint = "z/other" })
