@@ -25,11 +25,20 @@ class Authority(msgspec.Struct, frozen=True, gc=False):
 
     host: str
     port: int | None
+    bare: bytes
+    """The host as it is written: IPv6 in brackets."""
+    full: bytes
+    """The same with the port that was given."""
+
+    @classmethod
+    def of(cls, host: str, port: int | None) -> "Authority":
+        """From a host that was read."""
+        bare = f"[{host}]" if ":" in host else host
+        return cls(host, port, bare.encode(), (bare if port is None else f"{bare}:{port}").encode())
 
     def written(self, default_port: int) -> bytes:
         """As it is forwarded: the port only where it is not the scheme's."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (host if self.port in (None, default_port) else f"{host}:{self.port}").encode()
+        return self.bare if self.port == default_port else self.full
 
 
 def read_authority(raw: bytes) -> Authority | Refusal:
@@ -42,7 +51,7 @@ def read_authority(raw: bytes) -> Authority | Refusal:
     port = int(found[3]) if found[3] else None
     if found[1]:
         try:
-            return Authority(str(ipaddress.IPv6Address(found[1])), port)
+            return Authority.of(str(ipaddress.IPv6Address(found[1])), port)
         except ValueError:
             return malformed("Host is not a valid IPv6 address")
     return _name(found[2], port)
@@ -56,7 +65,7 @@ def _name(name: str, port: int | None) -> Authority | Refusal:
         return malformed("Host is not a valid name")
     if _NUMBER.fullmatch(labels[-1]):
         try:
-            return Authority(str(ipaddress.IPv4Address(name)), port)
+            return Authority.of(str(ipaddress.IPv4Address(name)), port)
         except ValueError:
             return ambiguous("Host is an IPv4 address in an unusual form")
-    return Authority(name, port)
+    return Authority.of(name, port)

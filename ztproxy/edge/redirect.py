@@ -18,7 +18,7 @@ def redirecting(port: int) -> Callable[[Arrived], Coroutine[Any, Any, Outcome]]:
     """
 
     async def redirect(arrived: Arrived) -> Outcome:
-        host = Authority(arrived.host, port).written(_HTTPS).decode()
+        host = Authority.of(arrived.host, port).written(_HTTPS).decode()
         query = f"?{arrived.query}" if arrived.has_query else ""
         location = f"https://{host}{arrived.path}{query}".encode()
         return Answered(Answer(_PERMANENT_REDIRECT, ((b"location", location),), b""), arrived)

@@ -3,12 +3,13 @@
 Nothing of a request stands in it but our own id and details that we wrote; all of it is escaped all the same.
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
 from html import escape
+
+import msgspec
 
 from ztproxy.model import Answer, Refusal
 
@@ -76,7 +77,7 @@ def _problem(refusal: Refusal, request_id: str, reasons: list[str]) -> bytes:
         document["detail"] = refusal.detail
     if reasons:
         document["reasons"] = reasons
-    return json.dumps(document).encode() + b"\n"
+    return msgspec.json.encode(document) + b"\n"
 
 
 def _page(refusal: Refusal, request_id: str, reasons: list[str]) -> bytes:
