@@ -187,6 +187,18 @@ async def test_retrying_happens_once(scene):
     assert len(server.peers) == 2
 
 
+async def test_retrying_happens_once_even_where_another_server_has_a_stale_connection(scene):
+    first = await scene.start(answer_then_close_on_use)
+    second = await scene.start(answer_then_close_on_use, always(OK))
+    upstreams = scene.build(first.url, second.url)
+    for _ in range(2):
+        await exchange(upstreams)
+    first._listener.close()
+    client = await exchange(upstreams)
+    assert refused_for(client) is Reason.UPSTREAM_UNREACHABLE
+    assert [len(server.peers) for server in (first, second)] == [1, 1]
+
+
 async def test_a_response_begun_is_never_asked_for_again(scene):
     async def begin_then_close(peer: Peer) -> None:
         await peer.head()

@@ -67,6 +67,7 @@ async def test_what_is_not_sound_http_is_refused(scene, response):
 SWITCHES = {
     "to another protocol": b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "to a list": b"HTTP/1.1 101 S\r\nUpgrade: websocket, h2c\r\nConnection: Upgrade\r\n\r\n",
+    "twice": b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "without Connection": b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n",
     "in HTTP/1.0": b"HTTP/1.0 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 }

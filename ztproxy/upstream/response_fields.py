@@ -1,7 +1,6 @@
 """The fields of an upstream's response: what they say about framing and the connection, and which pass on."""
 
 import re
-from enum import IntEnum, auto
 
 import msgspec
 
@@ -32,32 +31,22 @@ class Malformed(ValueError):  # noqa: N818 - what it says of a response, raised 
     """A response whose framing cannot be trusted."""
 
 
-class Kind(IntEnum):
-    """What a field is to us."""
-
-    PASS = 0
-    DROP = auto()
-    LENGTH = auto()
-    CODING = auto()
-    CONNECTION = auto()
-    UPGRADE = auto()
-    KEEP_ALIVE = auto()
-    CHALLENGE = auto()
-
-
+PASS = 0
+"""The kind of a field that simply passes; the others are understood here."""
+_DROP, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _KEEP_ALIVE, _CHALLENGE = range(1, 8)
 _KINDS = {
-    b"connection": Kind.CONNECTION,
-    b"content-length": Kind.LENGTH,
-    b"keep-alive": Kind.KEEP_ALIVE,
-    b"proxy-authenticate": Kind.DROP,
-    b"proxy-authentication-info": Kind.DROP,
-    b"proxy-connection": Kind.DROP,
-    b"te": Kind.DROP,
-    b"trailer": Kind.DROP,  # trailers are dropped
-    b"transfer-encoding": Kind.CODING,
-    b"upgrade": Kind.UPGRADE,
-    b"www-authenticate": Kind.CHALLENGE,
-    b"x-request-id": Kind.DROP,  # ours
+    b"connection": _CONNECTION,
+    b"content-length": _LENGTH,
+    b"keep-alive": _KEEP_ALIVE,
+    b"proxy-authenticate": _DROP,
+    b"proxy-authentication-info": _DROP,
+    b"proxy-connection": _DROP,
+    b"te": _DROP,
+    b"trailer": _DROP,  # trailers are dropped
+    b"transfer-encoding": _CODING,
+    b"upgrade": _UPGRADE,
+    b"www-authenticate": _CHALLENGE,
+    b"x-request-id": _DROP,  # ours
 }
 
 
@@ -66,10 +55,10 @@ class Names(dict[bytes, tuple[bytes, int]]):
 
     def __missing__(self, name: bytes) -> tuple[bytes, int]:
         lower = name.lower()
-        kind = _KINDS.get(lower, Kind.DROP if lower.startswith(b"x-ztproxy-") else Kind.PASS)
+        kind = _KINDS.get(lower, _DROP if lower.startswith(b"x-ztproxy-") else PASS)
         if len(self) < _REMEMBERED_NAMES and len(name) <= _LONGEST_NAME:
-            self[name] = (lower, int(kind))
-        return (lower, int(kind))
+            self[name] = (lower, kind)
+        return (lower, kind)
 
 
 def read(passed: list[tuple[bytes, bytes]], understood: list[tuple[int, bytes]]) -> Head:
@@ -90,32 +79,33 @@ def read(passed: list[tuple[bytes, bytes]], understood: list[tuple[int, bytes]])
         raise Malformed("Content-Length and Transfer-Encoding together")
     if named:
         head.fields = [field for field in passed if field[0] not in named]
-    head.switches = head.switches and b"upgrade" in named
+    if b"upgrade" in named:
+        head.switches = [value.strip(b" \t").lower() for kind, value in understood if kind == _UPGRADE] == [
+            b"websocket"
+        ]
     return head
 
 
 def _understand(head: Head, named: list[bytes], kind: int, value: bytes) -> None:
-    if kind == Kind.LENGTH:
+    if kind == _LENGTH:
         if head.length is not None:
             raise Malformed("several Content-Length fields")
         if not value.isdigit() or len(value) > _LONGEST_LENGTH:
             raise Malformed("a malformed Content-Length")
         head.length = int(value)
-    elif kind == Kind.CONNECTION:
+    elif kind == _CONNECTION:
         if value != b"keep-alive":
             tokens = [token.strip(b" \t") for token in value.lower().split(b",")]
             head.close = head.close or b"close" in tokens
             named += tokens
-    elif kind == Kind.CODING:
+    elif kind == _CODING:
         if head.chunked or value.lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
         head.chunked = True
-    elif kind == Kind.UPGRADE:
-        head.switches = value.lower() == b"websocket"
-    elif kind == Kind.KEEP_ALIVE:
+    elif kind == _KEEP_ALIVE:
         if found := re.search(rb"(?i)\btimeout=(\d{1,6})\b", value):
             head.keep = float(found[1])
-    elif kind == Kind.CHALLENGE:
+    elif kind == _CHALLENGE:
         head.fields.append((b"www-authenticate", value))
         if re.search(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)", value):
             head.shareable = False
