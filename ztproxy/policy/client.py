@@ -3,7 +3,7 @@
 The client makes the request: address, path, parameters, token, the shape of the query. Three things it cannot do as of
 3.0, so its session and its way of sending are replaced underneath: authorities of one's own and Unix sockets; an
 answer of bounded size that is no redirect; and passing JSON through as it is, where the client would decode our
-document and encode it again, and decode an answer whose octets we want to read strictly (half of its time went there).
+document to encode it again, and decode an answer whose very octets are read strictly here.
 """
 
 import ssl
