@@ -26,7 +26,7 @@ class Lengths:
     connections: int = 32
 
 
-ATTEMPTS = 4
+ATTEMPTS = 2
 GRACE = 60.0  # seconds beyond a measurement's own length
 
 

@@ -51,7 +51,7 @@ def _prepare() -> None:
     """Let 2,000 connections have their files, and end in order on SIGTERM: what was started is stopped."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard) if hard >= 0 else FILES, hard))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -121,7 +121,8 @@ class Bench:
 
 
 def _result(bench: Bench, rows: Sequence[Row], rounds: int, arguments: argparse.Namespace) -> dict[str, object]:
-    medians = {name: table.medians(figures) for name, figures in bench.figures.items()}
+    sound = {name: figures for name, figures in bench.figures.items() if name not in bench.failures}
+    medians = {name: table.medians(figures) for name, figures in sound.items()}
     table.with_ratios(medians)
     titles = {row.name: row.title for row in rows}
     print()
@@ -151,10 +152,13 @@ def main() -> int:
         bench = Bench(here, pids, QUICK if arguments.quick else FULL, browser=arguments.browser)
         for row in rows:
             bench.build(row)
-        for number in range(rounds):
-            print(f"round {number + 1} of {rounds}", flush=True)
-            for row in rows:
-                bench.measure(row, first=number == 0)
+        try:
+            for number in range(rounds):
+                print(f"round {number + 1} of {rounds}", flush=True)
+                for row in rows:
+                    bench.measure(row, first=number == 0)
+        except KeyboardInterrupt:
+            print("interrupted: what was measured so far", flush=True)
         result = _result(bench, rows, rounds, arguments)
     table.write(arguments.output, result)
     return 1 if bench.failures else 0

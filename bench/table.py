@@ -75,11 +75,11 @@ def lines(titles: Mapping[str, str], rows: Mapping[str, dict[str, float]], failu
     header = ["", *(heading for heading, _, _ in COLUMNS)]
     rendered = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * len(COLUMNS)]
     for name, title in titles.items():
-        if name in rows:
+        if name in failures:
+            rendered.append(f"| {title} | failed: {failures[name].replace('|', '/')} |")
+        elif name in rows:
             cells = [_cell(rows[name], figure, form) for _, figure, form in COLUMNS]
             rendered.append(f"| {title} | " + " | ".join(cells) + " |")
-        elif name in failures:
-            rendered.append(f"| {title} | not measured: {failures[name].replace('|', '/')} |")
     return rendered
 
 
