@@ -85,10 +85,8 @@ def read_key_set(document: bytes) -> KeySet:
     if len(members) > MAXIMUM_KEYS:
         raise MalformedError(f"it holds more than {MAXIMUM_KEYS} keys")
     jwks = [jwk for jwk in members if isinstance(jwk, dict)]
-    named = Counter((jwk["kid"], jwk.get("kty")) for jwk in jwks if is_name(jwk.get("kid")) and is_name(jwk.get("kty")))
-    return key_set(
-        key for jwk in jwks if named[jwk.get("kid"), jwk.get("kty")] <= 1 and (key := _read_key(jwk)) is not None
-    )
+    named: Counter[tuple[str, str] | None] = Counter(name for jwk in jwks if (name := _name_of(jwk)) is not None)
+    return key_set(key for jwk in jwks if named[_name_of(jwk)] <= 1 and (key := _read_key(jwk)) is not None)
 
 
 def key_set(keys: Iterable[Key]) -> KeySet:
