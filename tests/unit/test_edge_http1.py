@@ -147,6 +147,16 @@ async def test_a_slow_client_pauses_the_upstream_and_is_not_waited_for_forever()
     assert edge.forward.last.aborted
 
 
+async def test_a_client_that_does_not_read_its_answers_is_asked_nothing_more():
+    edge = Edge(RecordingPipeline(lambda arrived: Refused(Refusal(Reason.POLICY_DENIED), arrived)))
+    edge.http.pause_writing()
+    assert edge.send(get() * 500) == b""
+    assert edge.wire.paused
+    edge.http.resume_writing()
+    assert edge.wire.taken().count(b"HTTP/1.1 403 ") == 500
+    assert not edge.wire.paused
+
+
 async def test_head_has_no_content_but_its_length():
     edge = Edge()
     answer = edge.send(get(method=b"HEAD"))
@@ -372,6 +382,16 @@ async def test_a_bug_in_the_log_ends_the_connection_and_no_more(caplog):
     edge.send(get() + get())
     assert edge.wire.aborted
     assert caplog.records
+
+
+async def test_a_bug_in_refusing_ends_the_connection_and_no_more(caplog, monkeypatch):
+    monkeypatch.setattr("ztproxy.edge.exchange.render", lambda *_, **__: 1 / 0)
+    edge = Edge()
+    assert edge.send(get(b"/..")) == b""
+    assert edge.wire.aborted
+    edge.http.lost()
+    assert len(edge.told.all) == 1
+    assert len(caplog.records) == 2
 
 
 async def test_what_the_proxy_answers_itself():

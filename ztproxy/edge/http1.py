@@ -81,11 +81,12 @@ class Http1:
         """The connection is gone."""
         self._closed = True
         self._backlog = b""
-        self._abandon()
         self._requests.end()
         self._deadline.stop()
-        self.resume_writing()
+        if self._stall is not None:
+            self._stall.cancel()
         self.site.connections.discard(self)
+        self._abandon()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: the upstream waits, for so long."""
@@ -103,6 +104,7 @@ class Http1:
             self._stall = None
         if self._queue and (server := self._queue[0].server) is not None:
             server.resume()
+        self.advance()
 
     # -- ztproxy.edge.site.Open
 
@@ -123,37 +125,42 @@ class Http1:
         if self._advancing:
             return
         self._advancing = True
+        failed = False
         while True:
             try:
+                if failed:
+                    self._recover()
                 while self._step():
                     pass
                 break
             except Exception:  # noqa: BLE001 - exceptions are bugs, and end here (DESIGN §2)
                 logger.exception("A bug, met on a connection of %s", self.connection.listener)
-                if not self._recovered():
+                if failed:
+                    self._closed = True
+                    self.wire.abort()
                     break
+                failed = True
         self._advancing = False
         if not self._closed:
             self._rest()
 
     # -- inside
 
-    def _recovered(self) -> bool:
-        """Answer internal-error where that is still possible; False when nothing is left to do."""
+    def _recover(self) -> None:
+        """After a bug: answer internal-error where that is still possible, else break the connection off."""
         queue = self._queue
         if self._closed or not queue or queue[0].done:
-            self._close()
+            self._closed = True
             self.wire.abort()
-            return False
-        queue[0].fail(Refusal(Reason.INTERNAL_ERROR, close=True))
-        return True
+        else:
+            queue[0].fail(Refusal(Reason.INTERNAL_ERROR, close=True))
 
     def _step(self) -> bool:
         """Parse if the exchange under way needs it, and go on with that; False when there is nothing to do."""
         queue = self._queue
         requests = self._requests
         parsed = False
-        if self._backlog and not (queue and (queue[0].complete or queue[0].clogged)):
+        if self._backlog and not (queue[0].complete or queue[0].clogged if queue else self.stalled):
             if requests.exhausted:
                 if not requests.upgraded:
                     self._backlog = b""  # what follows the last request is nobody's
@@ -164,6 +171,8 @@ class Http1:
             return parsed and bool(self._backlog)
         exchange = queue[0]
         if not exchange.started:
+            if self.stalled or self._closed:
+                return False  # who does not read its answers is asked nothing more
             exchange.start()
         exchange.proceed()
         if exchange.done and (exchange.complete or not exchange.discarding):
