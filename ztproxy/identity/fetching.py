@@ -9,6 +9,8 @@ import ssl
 import aiohttp
 import msgspec
 
+from ztproxy.identity.resolving import OwnThreads
+
 MAXIMUM_DOCUMENT = 256 * 1024
 """Octets."""
 _OK = 200
@@ -31,12 +33,13 @@ class Fetcher:
 
     def __init__(self, trust: ssl.SSLContext) -> None:
         self._trust = trust
+        self._resolver = OwnThreads()
 
     async def get(self, url: str) -> Document:
         """The document at an https URL. The caller bounds the time. Raises `FetchError`."""
         if not url.startswith("https://"):
             raise FetchError(f"{url} is not an https URL")
-        connector = aiohttp.TCPConnector(ssl=self._trust, force_close=True, limit=1)
+        connector = aiohttp.TCPConnector(ssl=self._trust, resolver=self._resolver, force_close=True, limit=1)
         try:
             async with (
                 aiohttp.ClientSession(
