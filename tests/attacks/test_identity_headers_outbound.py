@@ -211,6 +211,14 @@ def test_a_target_that_could_be_read_differently_never_leaves(path):
     assert head.reason is Reason.INTERNAL_ERROR
 
 
+@pytest.mark.parametrize("length", [5, None])
+def test_a_request_to_switch_protocols_with_content_never_leaves(length):
+    """Its content would be read as another request."""
+    head = RequestHead(route(), Statements(None)).write(authorized(upgrade="websocket", content_length=length), HOST)
+    assert isinstance(head, Refusal)
+    assert head.reason is Reason.REQUEST_AMBIGUOUS
+
+
 def test_the_query_leaves_as_it_came():
     assert written(query="", has_query=True)[0][1] == "GET /x? HTTP/1.1"
     assert written(query="a=1&a=%32", has_query=True)[0][1] == "GET /x?a=1&a=%32 HTTP/1.1"

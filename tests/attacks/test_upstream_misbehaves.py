@@ -231,6 +231,15 @@ async def test_a_connection_that_asked_for_ntlm_or_negotiate_is_never_shared(sce
     assert len(server.peers) == 2
 
 
+@pytest.mark.parametrize(("credentials", "connections"), [(b"NTLM TlRM", 2), (b"negotiate YII", 2), (b"Basic eA==", 1)])
+async def test_a_connection_that_a_decision_authenticated_is_never_shared(scene, credentials, connections):
+    server = await scene.start(and_wait(OK) if connections == 2 else always(OK), always(OK))
+    upstreams = scene.build(server.url, route={"policy_headers": ["Authorization"]})
+    await exchange(upstreams, headers=((b"Authorization", credentials),))
+    await exchange(upstreams)
+    assert len(server.peers) == connections
+
+
 async def test_a_response_can_set_nothing_that_is_ours_or_of_its_connection(scene):
     fields = (
         b"X-Request-Id: forged\r\nX-Ztproxy-Decision: allow\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: x\r\n"
@@ -241,19 +250,36 @@ async def test_a_response_can_set_nothing_that_is_ours_or_of_its_connection(scen
     assert client.fields == [(b"x-kept", b"yes")]
 
 
-@pytest.mark.parametrize("beyond", [b"abcdeSMUGGLED", b"ab"], ids=["more", "less"])
-async def test_content_that_differs_from_its_declaration_never_ends_a_request(scene, beyond):
+async def test_content_beyond_its_declaration_never_leaves(scene):
+    """It would be read as another request."""
+
     async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
         received.append(await peer.until_closed())
 
     received: list[bytes] = []
     server = await scene.start(script)
-    client = await exchange(scene.build(server.url), beyond, method="POST", content_length=5)
+    upstreams = scene.build(server.url)
+    await exchange(upstreams)
+    client = RecordingClient()
+    forwarded = upstreams.forward(authorized(method="POST", content_length=5), client)
+    forwarded.send_body(b"abc")
+    forwarded.send_body(b"deSMUGGLED")
+    await client.done()
     assert client.refusal is not None
     assert client.refusal.reason is Reason.INTERNAL_ERROR
-    if server.peers:
-        await asyncio.wait_for(server.peers[0].closed.wait(), 5)
-    assert all(b"SMUGGLED" not in octets for octets in received)
+    await asyncio.wait_for(server.peers[0].closed.wait(), 5)
+    assert b"SMUGGLED" not in received[0]
+
+
+async def test_content_that_falls_short_of_its_declaration_never_ends_a_request(scene):
+    """It would swallow the beginning of the next one."""
+    server = await scene.start(and_wait(OK), always(OK))
+    upstreams = scene.build(server.url)
+    client = await exchange(upstreams, b"ab", method="POST", content_length=5)
+    assert client.refusal is not None
+    assert client.refusal.reason is Reason.INTERNAL_ERROR
 
 
 async def test_a_client_that_leaves_takes_its_connection_with_it(scene):

@@ -5,6 +5,7 @@ import ssl
 from ztproxy.model import Reason, Refusal
 from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.deadlines import NEVER
+from ztproxy.upstream.head import binds_connection
 from ztproxy.upstream.response import End
 from ztproxy.upstream.sending import Sending
 
@@ -125,13 +126,18 @@ class Exchange(Sending):
             return
         content, reader = self._content, connection.reader
         in_step = content is None or (content.ended and not connection.transport.get_write_buffer_size())
-        shared = reader.head is not None and reader.head.shareable and self._authorized.arrived.upgrade is None
+        shared = reader.head is not None and reader.head.shareable and self._shareable()
         self._end()
         if reader.reusable and in_step and shared:
             self._pool.put(connection, self._target.loop.time())
         else:
             connection.discard()
         self._client.send_end()
+
+    def _shareable(self) -> bool:
+        """The request left the connection as free for other clients as it was."""
+        authorized = self._authorized
+        return authorized.arrived.upgrade is None and not (authorized.decision.headers and binds_connection(authorized))
 
     def _fail(self, reason: Reason, cause: str) -> None:
         answered = self._answered or self.switched

@@ -29,12 +29,15 @@ class RequestHead:
     def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
         """The head, its empty line included; `host` is the server's, as Host names it.
 
-        Refuses what a policy stage should not have let through: `internal-error` or `policy-malformed`.
+        Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`.
         """
         arrived = authorized.arrived
         target = f"{arrived.path}?{arrived.query}" if arrived.has_query else arrived.path
         if not (target.isascii() and target.isprintable()) or " " in target:
             return Refusal(Reason.INTERNAL_ERROR, cause="the request's target is not in its canonical form")
+        if arrived.upgrade is not None and arrived.content_length != 0:
+            # Written without framing, as a switch is, its content would be read as another request.
+            return Refusal(Reason.REQUEST_AMBIGUOUS, "a request to switch protocols has no content", close=True)
         if self._preserve_host:
             host = arrived.authority
         dropped = self._dropped
@@ -78,6 +81,14 @@ def _add_token(parts: list[bytes], authorized: Authorized, token: Token) -> None
     found = re.fullmatch(rb"(?i:bearer) +([A-Za-z0-9._~+/=-]+)", values[0])
     if found and hmac.compare_digest(sha256(found[1]).digest(), token.digest):
         parts += (b"\r\nAuthorization: Bearer ", found[1])
+
+
+def binds_connection(authorized: Authorized) -> bool:
+    """Whether the decision sets credentials that authenticate a whole connection: NTLM and Negotiate (RFC 4559 §6)."""
+    return any(
+        name.lower() == b"authorization" and value.lstrip().lower().startswith((b"ntlm", b"negotiate"))
+        for name, value in authorized.decision.headers
+    )
 
 
 def _framing(authorized: Authorized) -> bytes:
