@@ -193,6 +193,28 @@ async def test_while_it_is_away_one_question_at_a_time_looks_for_it(pretender):
     await engine.close()
 
 
+async def test_a_slow_look_for_it_is_not_joined_by_others(engine, pretender):
+    clock = [100.0]
+    engine._clock = lambda: clock[0]
+    engine._away = "it was away"
+    answer = asyncio.Event()
+
+    async def later(request):
+        await answer.wait()
+        return ALLOW
+
+    pretender.answer = later
+    probe = asyncio.create_task(engine.evaluate(DOCUMENT, 0))
+    while not pretender.requests:
+        await asyncio.sleep(0)
+    clock[0] += 10 * module.PROBE_INTERVAL
+    assert (await engine.evaluate(DOCUMENT, 0)).cause == "it was away"
+    answer.set()
+    assert (await probe).problem is None
+    assert (await engine.evaluate(DOCUMENT, 0)).problem is None
+    assert pretender.connections == 1
+
+
 async def test_questions_under_way_are_bounded(engine, pretender, monkeypatch):
     monkeypatch.setattr(module, "MAXIMUM_ASKED", 3)
     hang = asyncio.Event()
