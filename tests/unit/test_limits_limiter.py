@@ -184,12 +184,17 @@ async def test_a_storage_that_refuses_connections(on_failure, reason):
 
 @pytest.mark.slow
 async def test_a_storage_that_answers_each_word_in_time_is_not_waited_for_longer_in_all():
+    hung_up = asyncio.Event()
+
     async def dawdle(reader, writer):
         with contextlib.suppress(ConnectionError):
             while await reader.read(65536):
                 await asyncio.sleep(0.25)  # it is what is tested
                 writer.write(b"+OK\r\n")
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        hung_up.set()
 
     server = await asyncio.start_server(dawdle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -198,6 +203,7 @@ async def test_a_storage_that_answers_each_word_in_time_is_not_waited_for_longer
     assert refusal.reason is Reason.OVERLOADED
     assert refusal.cause.startswith("TimeoutError")
     await limits.close()
+    await asyncio.wait_for(hung_up.wait(), 5)
     server.close()
     await server.wait_closed()
 
