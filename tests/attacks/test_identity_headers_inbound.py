@@ -123,6 +123,28 @@ async def test_a_malformed_scheme_of_a_trusted_proxy_is_refused(lines):
     assert edge.send(get(b"/", *[b"X-Forwarded-Proto: " + line for line in lines])).startswith(b"HTTP/1.1 400 ")
 
 
+async def test_the_next_request_on_a_connection_has_its_own_fields():
+    edge = Edge()
+    edge.send(get(b"/", b"Authorization: Bearer a", b"X: 1", b"Content-Length: 1", method=b"POST") + b"x")
+    edge.send(get(b"/", b"Authorization: Bearer b", b"X: 1"))
+    edge.send(get(b"/", b"Authorization: Bearer b", b"X: 1", host=b"b.example"))
+    edge.send(get(b"/", b"Connection: close", b"X: 1"))
+    assert [(a.host, a.unverified_authorization, a.content_length) for a in edge.arrived] == [
+        ("a.example", (b"Bearer a",), 1),
+        ("a.example", (b"Bearer b",), 0),
+        ("b.example", (b"Bearer b",), 0),
+        ("a.example", (), 0),
+    ]
+    assert edge.wire.closed
+
+
+async def test_fields_repeated_under_another_version_are_read_anew():
+    edge = Edge()
+    fields = b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    edge.send(b"POST / HTTP/1.1\r\n" + fields)
+    assert edge.send(b"POST / HTTP/1.0\r\n" + fields).startswith(b"HTTP/1.1 400 ")
+
+
 async def test_one_clients_fields_are_never_anothers():
     edge = Edge()
     edge.send(get(b"/", b"Authorization: Bearer a", b"X: 1"))
