@@ -139,10 +139,10 @@ def exchange(port: int, context: ssl.SSLContext, name: str = "localhost", data: 
 
 
 def receive(sock: socket.socket, size: int) -> bytes:
-    got = b""
+    got = bytearray()
     while len(got) < size and (data := sock.recv(65536)):
         got += data
-    return got
+    return bytes(got)
 
 
 class MemoryClient:

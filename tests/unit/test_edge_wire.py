@@ -169,6 +169,7 @@ async def test_client_that_never_closes_is_dropped(monkeypatch: pytest.MonkeyPat
         writer.close()
 
 
+@pytest.mark.slow
 async def test_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_module, "LINGER", 0.05)
     async with serving() as service:

@@ -36,6 +36,8 @@ def bind_socket(address: Address) -> socket.socket:
         return _bind_unix(address.path) if isinstance(address, UnixAddress) else _bind_tcp(address)
     except OSError as wrong:
         raise BindError(f"cannot listen on {address}: {wrong.strerror or wrong}") from None
+    except UnicodeError:
+        raise BindError(f"cannot listen on {address}: that is no host name") from None
 
 
 def _bind_tcp(address: TcpAddress) -> socket.socket:

@@ -22,7 +22,7 @@ Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
 
 RECORD = 16_384
 """Octets of plaintext in the largest record (RFC 8446 §5.1): one read never leaves a part of a record behind."""
-SLICE = 16_384
+SLICE = 8_192
 """Octets fed to OpenSSL at once: its buffers keep the size that they once had."""
 UNSENT = 1_048_576
 """Octets that answers to key updates may pile up for a client that does not read them."""
