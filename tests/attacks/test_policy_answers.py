@@ -68,11 +68,13 @@ async def test_what_lets_pass(stage, decision):
         ("decision := true if 1 / count([]) == 1", Reason.POLICY_ERROR),
         ('decision := true if not to_number("x") == 1', Reason.POLICY_ERROR),
         ("decision := true\ndecision := false if input.request", Reason.POLICY_ERROR),
-        ("decision := true if count(numbers.range(1, 100000000)) > 1", Reason.POLICY_TIMEOUT),
+        pytest.param(
+            "decision := true if count(numbers.range(1, 100000000)) > 1", Reason.POLICY_TIMEOUT, marks=pytest.mark.slow
+        ),
     ],
 )
 async def test_what_does_not(stage, rules, reason):
-    refusal = await stage(rules, deadline=0.2).authorize(example())
+    refusal = await stage(rules, deadline=0.5).authorize(example())
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason, refusal.cause
     assert refusal.decision.allow is False
@@ -110,6 +112,7 @@ async def test_a_long_value_does_not_make_a_long_reason(stage, length):
     assert refusal.reason is (Reason.POLICY_DENIED if length <= 4096 else Reason.POLICY_MALFORMED)
 
 
+@pytest.mark.slow
 async def test_a_decision_longer_than_any_is_refused(stage):
     rules = 'decision := {"allow": true, "reasons": [r | some i in numbers.range(1, 70000); r := sprintf("%d", [i])]}'
     refusal = await stage(rules).authorize(example())
@@ -147,10 +150,10 @@ async def test_a_policy_that_loops_holds_nothing_up(stage):
     authorizer = stage(
         'decision := true if input.request.method == "GET"\n'
         'decision := count(numbers.range(1, 100000000)) if input.request.method == "SLOW"',
-        deadline=0.1,
+        deadline=0.5,
     )
     started = time.monotonic()
     refusal = await authorizer.authorize(asked(method="SLOW"))
     assert refusal.reason is Reason.POLICY_TIMEOUT
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3
     assert isinstance(await authorizer.authorize(example()), Authorized)

@@ -28,7 +28,7 @@ async def pretender():
     await pretender.stop()
 
 
-def build(url, deadline=1.0, token=None, authorities=()):
+def build(url, deadline=5.0, token=None, authorities=()):
     return ServerEngine.build(
         PolicySettings(engine="server", deadline=deadline, server=PolicyServer(url=url, authorities=authorities)), token
     )
@@ -134,11 +134,11 @@ async def test_the_deadline_is_ours(pretender):
         await hang.wait()
 
     pretender.answer = never
-    engine = build(f"http://127.0.0.1:{pretender.port}", deadline=0.05)
+    engine = build(f"http://127.0.0.1:{pretender.port}", deadline=0.2)
     started = time.monotonic()
     evaluation = await engine.evaluate(DOCUMENT, 0)
     assert evaluation.problem is Reason.POLICY_TIMEOUT
-    assert time.monotonic() - started < 0.25
+    assert time.monotonic() - started < 2
     hang.set()
     pretender.answer = ALLOW
     assert (await engine.evaluate(DOCUMENT, 0)).problem is None
@@ -164,7 +164,7 @@ async def test_the_deadline_holds_when_the_client_library_swallows_its_cancellat
 
 
 async def test_while_it_is_away_one_question_at_a_time_looks_for_it(pretender):
-    engine = build(f"http://127.0.0.1:{pretender.port}")
+    engine = build(f"http://127.0.0.1:{pretender.port}", deadline=10.0)
     clock = [100.0]
     engine._clock = lambda: clock[0]
     port = pretender.port
@@ -180,15 +180,15 @@ async def test_while_it_is_away_one_question_at_a_time_looks_for_it(pretender):
     assert (await engine.evaluate(DOCUMENT, 0)).problem is Reason.POLICY_UNAVAILABLE
     assert len(calls) == 1
     clock[0] += 1
-    evaluations = await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(200)))
+    evaluations = await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(40)))
     assert {evaluation.problem for evaluation in evaluations} == {Reason.POLICY_UNAVAILABLE}
     assert len(calls) == 2
-    await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(200)))
+    await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(40)))
     assert len(calls) == 2, "nor does one after the other, before the interval is over"
     await pretender.start(port)
     clock[0] += 2 * module.PROBE_INTERVAL
     assert (await engine.evaluate(DOCUMENT, 0)).problem is None
-    evaluations = await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(200)))
+    evaluations = await asyncio.gather(*(engine.evaluate(DOCUMENT, 0) for _ in range(40)))
     assert {evaluation.problem for evaluation in evaluations} == {None}
     await engine.close()
 
