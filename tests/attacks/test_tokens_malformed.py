@@ -3,11 +3,12 @@
 import json
 import time
 
+import msgspec
 import pytest
 
 from tests.issuer_server import World
 from tests.tokens import base64url, encode
-from ztproxy.model import Identified, Reason
+from ztproxy.model import Identified, Reason, Routed
 
 
 @pytest.fixture
@@ -128,3 +129,11 @@ async def test_the_schemes_case_does_not_matter(world, issuer, identity):
     token = issuer.tokens.token()
     for value in (b"bearer " + token, b"BEARER   " + token):
         assert isinstance(await world.ask(identity, value), Identified)
+
+
+async def test_a_token_in_the_query_string_is_no_token(world, issuer, identity):
+    routed = world.routed()
+    query = "access_token=" + issuer.tokens.token().decode()
+    arrived = msgspec.structs.replace(routed.arrived, query=query, has_query=True)
+    refusal = await identity.identify(Routed(arrived, routed.route))
+    assert refusal.reason is Reason.TOKEN_MISSING

@@ -96,6 +96,21 @@ async def test_only_so_many_are_remembered_and_the_oldest_go(world):
     assert [entry.token.claims["jti"] for entry in bearers._remembered.values()] == ["2", "3", "4"]
 
 
+async def test_only_so_many_octets_are_remembered(world):
+    issuer = await world.issuer()
+    identity = await world.identity([issuer])
+    size = len(issuer.tokens.token(jti="0"))
+    bearers = identity._bearers = Bearers(identity._bearers._issuers, maximum_octets=3 * size)
+    for number in range(5):
+        await world.ask(identity, issuer.tokens.bearer(jti=str(number)))
+    assert [entry.token.claims["jti"] for entry in bearers._remembered.values()] == ["2", "3", "4"]
+    assert bearers._octets == sum(entry.size for entry in bearers._remembered.values())
+    world.clock.advance(3700)
+    for entry in tuple(bearers._remembered.values()):
+        bearers.recall(entry.token.digest, frozenset([issuer.url]), world.clock.wall)
+    assert bearers._octets == 0
+
+
 async def test_what_was_refused_is_not_remembered(world):
     issuer = await world.issuer()
     identity = await world.identity([issuer])

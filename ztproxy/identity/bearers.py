@@ -12,6 +12,8 @@ from ztproxy.model import Reason, Refusal, Token
 
 MAXIMUM_REMEMBERED = 65536
 """Tokens."""
+MAXIMUM_OCTETS = 16 * 1024 * 1024
+"""Of remembered tokens as received; their claims take several times as much memory."""
 
 
 class TrustedIssuer(msgspec.Struct, frozen=True):
@@ -30,14 +32,23 @@ class Remembered(msgspec.Struct, frozen=True):
     store: KeyStore
     ends_at: float
     """Seconds since 1970; its expiry and the leeway of its issuer."""
+    size: int
+    """Octets of the token as received."""
 
 
 class Bearers:
     """The tokens of all configured issuers."""
 
-    def __init__(self, issuers: Mapping[str, TrustedIssuer], maximum: int = MAXIMUM_REMEMBERED) -> None:
+    def __init__(
+        self,
+        issuers: Mapping[str, TrustedIssuer],
+        maximum: int = MAXIMUM_REMEMBERED,
+        maximum_octets: int = MAXIMUM_OCTETS,
+    ) -> None:
         self._issuers = issuers
         self._maximum = maximum
+        self._maximum_octets = maximum_octets
+        self._octets = 0
         self._remembered: OrderedDict[bytes, Remembered] = OrderedDict()
 
     def recall(self, digest: bytes, counting: frozenset[str], wall: float) -> Token | None:
@@ -54,6 +65,7 @@ class Bearers:
         if wall < known.ends_at and known.store.vouches(known.key, wall):
             return known.token
         del self._remembered[digest]
+        self._octets -= known.size
         return None
 
     async def verify(
@@ -84,8 +96,16 @@ class Bearers:
             return Refusal(Reason.TOKEN_SIGNATURE_INVALID)
         token = accept(unverified, key.key_id, issuer.expected, wall)
         if isinstance(token, Token):
-            if len(self._remembered) >= self._maximum:
-                self._remembered.popitem(last=False)
             ends_at = token.expires_at + issuer.expected.leeway
-            self._remembered[token.digest] = Remembered(token, key.identity, issuer.store, ends_at)
+            size = len(unverified.signed) + len(unverified.signature)
+            self._remember(Remembered(token, key.identity, issuer.store, ends_at, size))
         return token
+
+    def _remember(self, verified: Remembered) -> None:
+        """Keep it, and let the oldest go where there are too many."""
+        if before := self._remembered.pop(verified.token.digest, None):
+            self._octets -= before.size
+        self._remembered[verified.token.digest] = verified
+        self._octets += verified.size
+        while len(self._remembered) > self._maximum or self._octets > self._maximum_octets:
+            self._octets -= self._remembered.popitem(last=False)[1].size

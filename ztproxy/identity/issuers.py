@@ -121,7 +121,8 @@ class KeyStore:
             if key := self._find(key_id, algorithm, wall):
                 return key
         if wall >= self.usable_until:
-            return Refusal(Reason.ISSUER_KEYS_UNAVAILABLE, cause=f"{self.issuer}: {self.last_failure}")
+            retry = ((b"retry-after", b"%d" % PAUSE),)
+            return Refusal(Reason.ISSUER_KEYS_UNAVAILABLE, cause=f"{self.issuer}: {self.last_failure}", fields=retry)
         return Refusal(Reason.TOKEN_KEY_UNKNOWN)
 
     def _find(self, key_id: str | None, algorithm: str, wall: float) -> Key | None:
