@@ -18,7 +18,7 @@ class Waiting:
 
 
 def watcher(shortest: float = 0.04) -> Deadlines:
-    return Deadlines(asyncio.get_running_loop(), shortest, lambda now: False)
+    return Deadlines(asyncio.get_running_loop(), shortest, lambda _now: False)
 
 
 async def test_what_is_late_expires_and_what_is_not_does_not():
