@@ -57,6 +57,20 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+func TestBuiltinErrorsAreNotUndefined(t *testing.T) {
+	set := load(t, map[string]string{"a.rego": "package z\ndecision if not 1 / input.a == 1\n"})
+	if text, status := answerOf(set, `{"a": 0}`); status != Failed {
+		t.Fatal(status, text)
+	}
+}
+
+func TestLargeInputsLeaveTheCallersThread(t *testing.T) {
+	set := load(t, map[string]string{"a.rego": "package z\ndecision := input.a\n"})
+	if !set.mayRunInline(maxInline, time.Now()) || set.mayRunInline(maxInline+1, time.Now()) {
+		t.Fatal("the length is not looked at")
+	}
+}
+
 func BenchmarkEvaluate(b *testing.B) {
 	if os.Getenv("ZT_POLICY") == "" {
 		b.Skip("ZT_POLICY names a directory with policy and input.json")

@@ -29,13 +29,13 @@ func TestSlowIsPendingAndEndsAtItsDeadline(t *testing.T) {
 }
 
 func TestNoMoreThanSoManyArePending(t *testing.T) {
-	set := load(t, map[string]string{"a.rego": slowRules}, func(o *Options) { o.MaxPending, o.InlineSteps = 2, 0 })
+	set := load(t, map[string]string{"a.rego": slowRules}, func(o *Options) { o.MaxPending, o.InlineSteps, o.InlineNS = 2, 0, 0 })
 	for range 2 {
-		if answer, _ := set.Evaluate(`{"a": -1}`, 1, 50*time.Millisecond, nil); answer.Status != Pending {
+		if answer, _ := set.Evaluate(`{"a": -1}`, 1, 500*time.Millisecond, nil); answer.Status != Pending {
 			t.Fatal(answer.Status)
 		}
 	}
-	if answer, _ := set.Evaluate(`{"a": -1}`, 1, 50*time.Millisecond, nil); answer.Status != Busy {
+	if answer, _ := set.Evaluate(`{"a": -1}`, 1, 500*time.Millisecond, nil); answer.Status != Busy {
 		t.Fatal(answer.Status)
 	}
 	for range 2 {
