@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
 from ztproxy.edge.site import Site
 from ztproxy.identity import describe
-from ztproxy.observe import AccessLog, DecisionLog
+from ztproxy.model import Authorized, Finished
+from ztproxy.observe import AccessLog, Causes, DecisionLog
 from ztproxy.parts import Parts, StartError, build
 from ztproxy.summary import summary
 
@@ -77,12 +79,13 @@ class Server:
         try:
             sockets = [bind_socket(listener.address) for listener in settings.listeners]
             access = AccessLog.open(settings.logs.access)
-            decisions = _decision_log(settings)
+            decisions = _decision_log(parts)
         except (BindError, OSError) as wrong:
             await parts.close()
             raise StartError([str(wrong)]) from None
         cleaning = Cleaning.build(settings)
         pipeline = parts.pipeline(decisions)
+        finished = _telling(access, Causes(time.monotonic))
         listeners = []
         for listener, sock, contexts in zip(settings.listeners, sockets, parts.contexts, strict=True):
             site = Site.build(
@@ -91,7 +94,7 @@ class Server:
                 cleaning,
                 pipeline=pipeline,
                 forward=parts.upstreams.forward,
-                finished=access.finished,
+                finished=finished,
             )
             served = Listener(
                 sock,
@@ -142,12 +145,27 @@ def _application(site: Site) -> Callable[[], Http1]:
     return lambda: Http1(site)
 
 
-def _decision_log(settings: Settings) -> DecisionLog | None:
+def _telling(access: AccessLog, causes: Causes) -> Callable[[Finished], None]:
+    def finished(ended: Finished) -> None:
+        access.finished(ended)
+        if ended.cut is not None or not isinstance(ended.outcome, Authorized):
+            causes.finished(ended)
+
+    return finished
+
+
+def _decision_log(parts: Parts) -> DecisionLog | None:
+    settings = parts.settings
     path = settings.logs.decisions
     return (
         None
         if path is None
-        else DecisionLog.open(path, required=settings.decisions.required, entrypoint=settings.policy.entrypoint)
+        else DecisionLog.open(
+            path,
+            required=settings.decisions.required,
+            entrypoint=settings.policy.entrypoint,
+            reads=lambda: parts.engine.reads,
+        )
     )
 
 

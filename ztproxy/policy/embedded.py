@@ -1,6 +1,8 @@
 """The embedded engine: OPA in this process."""
 
 import asyncio
+import json
+import re
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +59,12 @@ def _evaluation(status: int, text: bytes) -> Evaluation:
     return Evaluation(None, _REASONS.get(known, Reason.POLICY_ERROR), cause)
 
 
+def _place(reference: str) -> tuple[str, ...]:
+    """The steps of `input.request.headers["x-role"]` below the input."""
+    steps = re.findall(r'\.([A-Za-z_][A-Za-z0-9_]*)|\["((?:[^"\\]|\\.)*)"\]', reference)
+    return tuple(name or json.loads(f'"{quoted}"') for name, quoted in steps)
+
+
 class EmbeddedEngine:
     """Evaluates inside the process.
 
@@ -68,6 +76,7 @@ class EmbeddedEngine:
     def __init__(self, policy: PolicyHandle, deadline: float) -> None:
         self.description: Description = policy.describe()
         self.revision = self.description.revision
+        self.reads = frozenset(map(_place, self.description.may_read))
         self._policy = policy
         self._deadline_ns = round(deadline * 1e9)
         self._constant: Evaluation | None = None

@@ -23,6 +23,8 @@ class Engine(Protocol):
 
     revision: str
     """Names the rules and data that decide."""
+    reads: frozenset[tuple[str, ...]]
+    """Places in the input that the policy is known to read: `("request", "headers", "x-role")`."""
 
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation: ...
 

@@ -70,6 +70,7 @@ class ServerEngine:
         self, client: Client, entrypoint: str, deadline: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.revision = "server"
+        self.reads: frozenset[tuple[str, ...]] = frozenset()
         self._client = client
         self._entrypoint = entrypoint
         self._deadline = deadline
