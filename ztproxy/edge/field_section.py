@@ -20,6 +20,13 @@ _VALUE = bytes(c for c in range(256) if c == ord("\t") or (c >= 0x20 and c != 0x
 _WHITE = b" \t"
 _CLOSE = b"close"
 _NONE: frozenset[bytes] = frozenset()
+_HOST, _LENGTH, _CODING = int(Use.HOST), int(Use.CONTENT_LENGTH), int(Use.TRANSFER_ENCODING)
+_CONNECTION, _UPGRADE, _EXPECT = int(Use.CONNECTION), int(Use.UPGRADE), int(Use.EXPECT)
+_AUTHORIZATION, _FORWARDED_FOR, _FORWARDED_PROTO = (
+    int(Use.AUTHORIZATION),
+    int(Use.FORWARDED_FOR),
+    int(Use.FORWARDED_PROTO),
+)
 
 
 class FieldSection(msgspec.Struct, frozen=True):
@@ -61,19 +68,19 @@ def read_fields(
 
 
 def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], version: str) -> FieldSection | Refusal:
-    hosts = ours.get(Use.HOST, ())
+    hosts = ours.get(_HOST, ())
     if len(hosts) != 1:
         return ambiguous("several Host fields") if hosts else malformed("no Host field")
-    length = read_length(ours.get(Use.CONTENT_LENGTH, ()), ours.get(Use.TRANSFER_ENCODING, ()), version)
+    length = read_length(ours.get(_LENGTH, ()), ours.get(_CODING, ()), version)
     if isinstance(length, Refusal):
         return length
-    options = read_options(ours[Use.CONNECTION]) if Use.CONNECTION in ours else _NONE
+    options = read_options(ours[_CONNECTION]) if _CONNECTION in ours else _NONE
     if isinstance(options, Refusal):
         return options
-    expects = read_expectation(ours.get(Use.EXPECT, ()), version)
+    expects = read_expectation(ours.get(_EXPECT, ()), version)
     if isinstance(expects, Refusal):
         return expects
-    upgrade = read_upgrade(ours.get(Use.UPGRADE, ()), options)
+    upgrade = read_upgrade(ours.get(_UPGRADE, ()), options)
     if isinstance(upgrade, Refusal):
         return upgrade
     if options:
@@ -85,7 +92,7 @@ def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], ver
         _CLOSE in options or version != "HTTP/1.1",
         expects,
         upgrade,
-        tuple(ours.get(Use.AUTHORIZATION, ())),
-        tuple(ours.get(Use.FORWARDED_FOR, ())),
-        tuple(ours.get(Use.FORWARDED_PROTO, ())),
+        tuple(ours.get(_AUTHORIZATION, ())),
+        tuple(ours.get(_FORWARDED_FOR, ())),
+        tuple(ours.get(_FORWARDED_PROTO, ())),
     )

@@ -160,7 +160,7 @@ class Http1:
         queue = self._queue
         requests = self._requests
         parsed = False
-        if self._backlog and not (queue[0].complete or queue[0].clogged if queue else self.stalled):
+        if self._backlog and not (queue and (queue[0].complete or queue[0].clogged)):
             if requests.exhausted:
                 if not requests.upgraded:
                     self._backlog = b""  # what follows the last request is nobody's
