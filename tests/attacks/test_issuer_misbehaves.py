@@ -49,14 +49,16 @@ def says(document, **options):
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": "https://"},
         {"jwks_uri": "https://[/keys"},
-        {"jwks_uri": "https://user@localhost/keys"},
+        {"jwks_uri": "https://user@localhost:PORT/keys"},
+        {"jwks_uri": "https://localhost:PORT/keys#fragment"},
         {"jwks_uri": None},
         {"jwks_uri": ["https://localhost/keys"]},
     ],
 )
 async def test_discovery_that_names_another_issuer_or_a_place_that_will_not_do(world, change):
     issuer = await world.issuer()
-    issuer.answers[DISCOVERY] = says(issuer.metadata() | change)
+    metadata = json.dumps(issuer.metadata() | change).replace("PORT", str(issuer.port))
+    issuer.answers[DISCOVERY] = says(metadata.encode())
     identity = await world.identity([issuer], started=False)
     assert await reason(world, identity, issuer.tokens.bearer()) is Reason.ISSUER_KEYS_UNAVAILABLE
     assert KEYS not in issuer.asked

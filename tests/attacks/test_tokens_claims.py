@@ -92,6 +92,8 @@ async def test_a_bound_token_needs_its_certificate(tmp_path, world, issuer):
     token = issuer.tokens.token(cnf=confirmation(mine.der))
     identified = await world.ask(identity, b"Bearer " + token, certificate=mine)
     assert identified.token.bound_to == mine.fingerprint
+    further = issuer.tokens.token(cnf=confirmation(mine.der) | {"jkt": "x"})
+    assert await reason(world, identity, further, certificate=mine) is Reason.TOKEN_BINDING_MISMATCH
     for certificate in (theirs, None):  # also now that it is remembered
         assert await reason(world, identity, token, certificate=certificate) is Reason.TOKEN_BINDING_MISMATCH
 

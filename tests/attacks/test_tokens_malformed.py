@@ -105,6 +105,12 @@ async def test_a_part_that_is_no_object(world, issuer, identity, payload):
     assert await refused(world, identity, b"Bearer " + encode(payload, issuer.tokens.claims(), issuer.tokens.sign))
 
 
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\udc00\\ud800", b"\xff", b"\xed\xa0\x80", b"\xc0\x80"])
+async def test_a_claim_that_is_no_unicode(world, issuer, identity, text):
+    claims = json.dumps(issuer.tokens.claims(note="HERE")).encode().replace(b"HERE", text)
+    assert await refused(world, identity, b"Bearer " + encode(issuer.tokens.head(), claims, issuer.tokens.sign))
+
+
 async def test_another_spelling_of_the_same_token(world, issuer, identity):
     token = issuer.tokens.token()
     head, payload, signature = token.split(b".")

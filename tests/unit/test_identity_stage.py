@@ -83,8 +83,9 @@ async def test_an_issuer_that_does_not_count_here_is_not_asked(world):
     assert refusal.reason is Reason.TOKEN_ISSUER_UNKNOWN
     assert elsewhere.asked == []
     # nor does it count here once it is remembered from another route
-    assert isinstance(await world.ask(identity, elsewhere.tokens.bearer(), route="s"), Identified)
-    refusal = await world.ask(identity, elsewhere.tokens.bearer())
+    bearer = elsewhere.tokens.bearer()
+    assert isinstance(await world.ask(identity, bearer, route="s"), Identified)
+    refusal = await world.ask(identity, bearer)
     assert refusal.reason is Reason.TOKEN_ISSUER_UNKNOWN
 
 
