@@ -63,6 +63,35 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 7
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_signals_pipes_and_children_work_as_before(tmp_path):
+    code = f"""
+import asyncio, os, signal, subprocess, sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from ztproxy.policy.library import LoadOptions, library
+policy = library().load(LoadOptions(directory={str(tmp_path)!r}, entrypoint="z/decision"))
+read, write = os.pipe()
+os.close(read)
+try:
+    os.write(write, b"x")
+    raise SystemExit("no EPIPE")
+except BrokenPipeError:
+    pass
+async def main():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        seen = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(number, seen.set)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(seen.wait(), 5)
+asyncio.run(main())
+sys.exit(subprocess.run([sys.executable, "-c", "raise SystemExit(9)"]).returncode)
+"""
+    (tmp_path / "policy.rego").write_text("package z\ndecision := 1\n")
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=30, capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+
+
 def test_every_problem_is_told(tmp_path):
     with pytest.raises(PolicyLoadError) as failure:
         load(tmp_path, "decision if f(1)\n\nother if g(2)")
