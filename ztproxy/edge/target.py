@@ -36,8 +36,8 @@ class Target(msgspec.Struct, frozen=True):
     """A request target split; `scheme` and `authority` only in absolute-form."""
 
     path: bytes
-    query: str
-    has_query: bool
+    query: str | None
+    """None when there is no question mark."""
     scheme: str | None = None
     authority: bytes | None = None
 
@@ -55,10 +55,10 @@ def read_target(raw: bytes) -> Target | Refusal:
     if b"#" in rest:
         return malformed(f"a fragment in the request target, at octet {raw.index(b'#') + 1}")
     if not mark:
-        return Target(path, "", has_query=False, scheme=scheme, authority=authority)
+        return Target(path, None, scheme, authority)
     if refusal := _unreadable_query(query):
         return refusal
-    return Target(path, query.decode("ascii"), has_query=True, scheme=scheme, authority=authority)
+    return Target(path, query.decode("ascii"), scheme, authority)
 
 
 def read_path(raw: bytes) -> Path | Refusal:
