@@ -265,3 +265,7 @@ def test_a_misfit_is_named_with_its_place():
     assert "input.request.method" in misfit(
         json.loads(reference.example_document()) | {"request": {"id": "1", "method": 1}}
     )
+
+
+def test_credentials_in_the_query_never_enter():
+    assert decode_query("access_token=s3cret&a=1&Access%5FToken=s3cret&id_token=x") == {"a": ["1"]}

@@ -46,6 +46,10 @@ _CREDENTIAL_WORDS = frozenset(
 )
 # Browsers cannot set Authorization on a WebSocket, so clients put their tokens in the list of subprotocols.
 _CREDENTIAL_NAMES = frozenset({"sec-websocket-protocol"})
+# RFC 6750 §2.3 and what clients put beside it: never a credential here, and no less one for those who can use it.
+_CREDENTIAL_PARAMETERS = frozenset(
+    {"access_token", "api_key", "apikey", "client_secret", "id_token", "password", "refresh_token"}
+)
 _NULL = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 
@@ -211,7 +215,8 @@ def is_credential(name: str) -> bool:
 def decode_query(query: str) -> dict[str, list[str]] | Refusal:
     """The query as a form (WHATWG URL §5.1): values by name, both in order; blank values stay, `;` separates nothing.
 
-    Where the WHATWG's decoder mends (a bare percent sign, octets that are no UTF-8) others do it differently: refused.
+    Parameters that carry credentials are left out, as such fields are. Where the WHATWG's decoder mends (a bare percent
+    sign, octets that are no UTF-8) others do it differently: refused.
     """
     if query.count("&") >= MAXIMUM_PARAMETERS:
         return Refusal(Reason.REQUEST_TOO_LARGE, f"More than {MAXIMUM_PARAMETERS} query parameters.", status_code=431)
@@ -221,8 +226,10 @@ def decode_query(query: str) -> dict[str, list[str]] | Refusal:
     try:
         for parameter in query.split("&"):
             if parameter:
-                name, _, value = parameter.partition("=")
-                parameters.setdefault(_unquoted(name), []).append(_unquoted(value))
+                raw, _, value = parameter.partition("=")
+                name = _unquoted(raw)
+                if name.lower() not in _CREDENTIAL_PARAMETERS:
+                    parameters.setdefault(name, []).append(_unquoted(value))
     except UnicodeDecodeError:
         return Refusal(Reason.REQUEST_AMBIGUOUS, "The query's escapes are no UTF-8.")
     return parameters

@@ -35,7 +35,9 @@ class RequestPart(Part):
     ]
     query: Annotated[
         dict[str, list[str]],
-        Meta(description="Decoded as a form: + is a space, & alone separates. Values of a name in order; {} if none."),
+        Meta(
+            description="Decoded as a form: + is a space, & alone separates. Values of a name in order; {} if none. Without `access_token` and its like."
+        ),
     ]
     headers: Annotated[
         dict[str, list[str]],
