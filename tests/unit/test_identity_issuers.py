@@ -108,6 +108,26 @@ async def test_it_can_be_closed_while_it_asks(tmp_path, clock):
     assert isinstance(await waiting, Refusal)
 
 
+async def test_there_is_never_more_than_one_fetch_at_a_time(tmp_path, clock):
+    asked, held = [], asyncio.Event()
+
+    async def slow():
+        asked.append(clock.monotonic)
+        await held.wait()
+        return Published(KEYS, None)
+
+    store = KeyStore("https://a.test", slow, SavedKeys(tmp_path, "https://a.test", None), 86400.0, clock.clock)
+    waiting = []
+    for _ in range(3):
+        waiting.append(asyncio.ensure_future(store.find("k", "ES256", clock.wall, clock.monotonic)))
+        await asyncio.sleep(0)
+        clock.advance(6)
+    held.set()
+    assert not any(isinstance(found, Refusal) for found in await asyncio.gather(*waiting))
+    assert len(asked) == 1
+    await store.close()
+
+
 async def test_a_folder_that_cannot_be_written_is_told_and_borne(store, clock, issuer, tmp_path, caplog):
     store._saved.path = tmp_path / "file" / "x.json"
     (tmp_path / "file").write_text("")

@@ -70,7 +70,7 @@ class KeyStore:
     def load(self) -> None:
         """Take up the keys saved by an earlier run, as far as they are still good."""
         try:
-            saved = self._saved.load(self._clock.wall(), self._max_stale)
+            saved = self._saved.load(self._clock.wall())
         except (MalformedError, OSError) as wrong:
             _log.warning("saved keys of %s in %s are not used: %s", self.issuer, self._saved.path, wrong)
             return

@@ -52,8 +52,8 @@ class SavedKeys:
                 Path(temporary).unlink()
             raise
 
-    def load(self, now: float, max_stale: float) -> Saved | None:
-        """What was saved, None when there is nothing, it is older than `max_stale` seconds, or from the future.
+    def load(self, now: float) -> Saved | None:
+        """What was saved, however old; None when there is nothing, or it claims to be from the future.
 
         Raises `MalformedError` or `OSError` when there is a file that must not be used.
         """
@@ -66,7 +66,7 @@ class SavedKeys:
         fetched_at = document.get("fetched_at")
         if not isinstance(fetched_at, int | float) or isinstance(fetched_at, bool):
             raise MalformedError("it does not say when it was fetched")
-        if not now - max_stale < fetched_at <= now:
+        if fetched_at > now:
             return None
         return Saved(read_key_set(body), float(fetched_at))
 
