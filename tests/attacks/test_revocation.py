@@ -122,6 +122,7 @@ def test_every_certificate_below_the_anchor_needs_a_list(lists):
     "extensions",
     [
         [(x509.DeltaCRLIndicator(1), True)],
+        [(x509.DeltaCRLIndicator(1), False)],
         scope(indirect_crl=True),
         scope(only_some_reasons=frozenset([x509.ReasonFlags.key_compromise])),
         scope(only_contains_attribute_certs=True),
@@ -129,7 +130,7 @@ def test_every_certificate_below_the_anchor_needs_a_list(lists):
         scope(full_name=point("http://crl.test/elsewhere")),
         [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)],
     ],
-    ids=["delta", "indirect", "reasons", "attributes", "authorities", "point", "critical"],
+    ids=["delta", "delta-not-critical", "indirect", "reasons", "attributes", "authorities", "point", "critical"],
 )
 def test_absence_from_a_list_that_does_not_cover_means_nothing(lists, extensions):
     read = lists(ROOT.crl(extensions=extensions))
