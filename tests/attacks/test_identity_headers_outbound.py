@@ -52,7 +52,7 @@ POSING = [
     "forwarded", "x-real-ip", "x-request-id", "x-ztproxy-assertion", "x-ztproxy-anything", "client-cert",
     "client-cert-chain", "x_forwarded_for", "client_cert", "x.forwarded.for", "remote-user", "x-remote-user",
     "x-auth-request-email", "x-client-cert", "x-ssl-client-verify", "x-original-url", "x-rewrite-url",
-    "x-http-method-override", "authorization", "proxy-authorization", "x-role", "x.role", "proxy",
+    "x-http-method-override", "authorization", "proxy-authorization", "x-role", "x.role", "proxy", "some_name",
 ]  # fmt: skip
 FRAMING = [
     "connection",
