@@ -20,6 +20,7 @@ def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
     for issuer in settings.issuers:
         keys = issuer.jwks_uri or "discovery"
         yield f"issuer {issuer.issuer}  audiences {', '.join(issuer.audiences)}, {'/'.join(issuer.algorithms)}, {keys}"
+    yield from parts.identity.summary()
     where = settings.policy.path if settings.policy.engine == "embedded" else settings.policy.server.url
     revision = parts.engine.revision[:12]
     yield f"policy {where}  {settings.policy.engine}, revision {revision}, {settings.policy.entrypoint}"

@@ -36,7 +36,8 @@ class RequestPart(Part):
     query: Annotated[
         dict[str, list[str]],
         Meta(
-            description="Decoded as a form: + is a space, & alone separates. Values of a name in order; {} if none. Without `access_token` and its like."
+            description="Decoded as a form: + is a space, & alone separates. Values of a name in order; {} if none. "
+            "Without `access_token` and its like."
         ),
     ]
     headers: Annotated[
