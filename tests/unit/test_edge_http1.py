@@ -385,7 +385,7 @@ async def test_a_bug_in_the_log_ends_the_connection_and_no_more(caplog):
 
 
 async def test_a_bug_in_refusing_ends_the_connection_and_no_more(caplog, monkeypatch):
-    monkeypatch.setattr("ztproxy.edge.exchange.render", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("ztproxy.edge.answering.render", lambda *_, **__: 1 / 0)
     edge = Edge()
     assert edge.send(get(b"/..")) == b""
     assert edge.wire.aborted

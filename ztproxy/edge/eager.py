@@ -17,9 +17,7 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result | asyncio.Task[Result]
     except StopIteration as done:
         result: Result = done.value
         return result
-    task = asyncio.get_running_loop().create_task(_carry_on(coroutine, awaited))
-    task.add_done_callback(lambda _: coroutine.close())  # one cancelled before its first step ends here
-    return task
+    return asyncio.get_running_loop().create_task(_carry_on(coroutine, awaited))
 
 
 async def _carry_on(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Result:

@@ -7,19 +7,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from ztproxy.edge import eager
-from ztproxy.edge.field_section import FieldSection
-from ztproxy.edge.refusals import render
-from ztproxy.edge.response import Response
+from ztproxy.edge.answering import Answering
 from ztproxy.edge.response_head import CONTINUE
 from ztproxy.edge.site import Site
 from ztproxy.edge.wire import Wire
 from ztproxy.exchange import Server
 from ztproxy.model import (
-    Admitted,
-    Answer,
     Arrived,
     Authorized,
     Connection,
@@ -30,8 +24,6 @@ from ztproxy.model import (
     Refused,
 )
 
-DRAINED = 65_536
-"""Octets of a refused body that are read and thrown away so that the connection lives on."""
 HELD = 65_536
 """Octets of a body that may wait for the decision or the upstream before reading is paused."""
 GONE = Refusal(Reason.REQUEST_MALFORMED, cause="the client went away before the decision")
@@ -53,29 +45,14 @@ class Carrier(Protocol):
         """From here on octets pass as they are."""
 
 
-class Exchange(Response):
+class Exchange(Answering):
     """From a request's head to the end of its response. The class holds the defaults."""
 
-    length: int | None = 0
-    """Octets of the request's content; None when chunked."""
-    expects = False
-    """The client waits for 100 Continue."""
-    complete = False
-    """The request is complete."""
-    received = 0
-    """Octets of content received."""
-    waiting = 0
-    """Octets of content not yet handed on."""
     paused = False
     """The upstream takes no content for now."""
     started = False
-    done = False
-    """The response is complete, or will never be."""
-    discarding = False
-    """The request was answered early; the rest of its body is read and thrown away."""
     discard_timed = False
     task: asyncio.Task[Outcome] | None = None
-    outcome: Outcome | None = None
     server: Server | None = None
     cut: str | None = None
     _delivered = False
@@ -83,25 +60,10 @@ class Exchange(Response):
     def __init__(
         self, carrier: Carrier, request: Arrived | Refusal, request_id: str, wall: float, began: float
     ) -> None:
-        super().__init__(carrier.wire, carrier.site, request_id)
+        super().__init__(carrier.wire, carrier.site, request_id, request)
         self._carrier = carrier
         self._wall = wall
         self._began = began
-        self._pieces: list[bytes] = []
-        self.request = request
-        """What was asked; a `Refusal` when it could not be read."""
-
-    def follow(self, section: FieldSection, *, is_head: bool, version_11: bool) -> None:
-        """What the head says of framing and of the connection."""
-        self.length = section.content_length
-        if is_head:
-            self.is_head = True
-        if not version_11:
-            self.version_11 = False
-        if section.expects:
-            self.expects = True
-        if section.close or section.upgrade is not None:
-            self.persistent = False
 
     # -- what the connection asks and tells
 
@@ -109,13 +71,6 @@ class Exchange(Response):
     def clogged(self) -> bool:
         """No more content can be taken now."""
         return self.paused or self.waiting >= HELD
-
-    def take(self, data: bytes) -> None:
-        """Content of the request."""
-        self.received += len(data)
-        if not self.done:
-            self.waiting += len(data)
-            self._pieces.append(data)
 
     def start(self) -> None:
         """Ask the pipeline."""
@@ -138,7 +93,7 @@ class Exchange(Response):
         server = self.server
         if server is None or self.done or self.switched:
             if self.done:
-                self._drop()
+                self.drop()
             return
         if self._pieces:
             pieces, self._pieces, self.waiting = self._pieces, [], 0
@@ -161,7 +116,7 @@ class Exchange(Response):
         if self.status:
             self._break_off(refusal.detail or refusal.reason.word)
         elif self.started:
-            self._refuse(refusal)
+            self.answer_refusal(refusal)
         elif not isinstance(self.request, Refusal):
             self.request = refusal
             self.persistent = False
@@ -195,7 +150,7 @@ class Exchange(Response):
         server, self.server = self.server, None
         self.site.finished(
             Finished(
-                self.outcome or Refused(GONE, self._at()),
+                self.outcome or Refused(GONE, self.at()),
                 self.request_id,
                 self._wall,
                 self._carrier.connection,
@@ -253,7 +208,7 @@ class Exchange(Response):
         """The upstream has no response."""
         if self.done or self.status:
             return
-        self._refuse(refusal)
+        self.answer_refusal(refusal)
         self._carrier.advance()
 
     def abort(self, cause: str) -> None:
@@ -289,41 +244,9 @@ class Exchange(Response):
             if carrier.stalled:
                 server.pause()
         elif isinstance(outcome, Refused):
-            self._refuse(outcome.refusal)
+            self.answer_refusal(outcome.refusal)
         else:
-            self._answer(outcome.answer, close=False)
-
-    def _refuse(self, refusal: Refusal) -> None:
-        outcome = self.outcome
-        if isinstance(outcome, Authorized):
-            at = Admitted(outcome.arrived, outcome.route, outcome.certificate, outcome.token, outcome.limit)
-            told = msgspec.structs.replace(refusal, decision=outcome.decision, limit=outcome.limit)
-            self.outcome = Refused(told, at)
-        elif not isinstance(outcome, Refused):
-            self.outcome = Refused(refusal, self._at())
-        fields = () if isinstance(self.request, Refusal) else self.request.fields
-        accept = [value for name, value in fields if name == b"accept"]
-        answer = render(refusal, self.request_id, accept, show_reasons=self.site.show_reasons)
-        self._answer(answer, close=refusal.close)
-
-    def _answer(self, answer: Answer, *, close: bool) -> None:
-        """Answer at once. What is left of a small body is read and dropped, else the connection ends."""
-        if not self.complete:
-            self.discarding = not self.expects and self.length is not None and self.length <= DRAINED
-        if close or self.site.draining or not (self.complete or self.discarding):
-            self.persistent = self.discarding = False
-        self.write_head(answer.status, answer.fields, len(answer.body))
-        if answer.body:
-            self.write_content(answer.body)
-        self.done = True
-        self._drop()
-
-    def _drop(self) -> None:
-        self._pieces.clear()
-        self.waiting = 0
-
-    def _at(self) -> Arrived | None:
-        return None if isinstance(self.request, Refusal) else self.request
+            self.answer(outcome.answer, close=False)
 
     def _break_off(self, cause: str) -> None:
         """The client must see that the response is incomplete: framing tells, or else a reset."""
