@@ -1,4 +1,5 @@
 from ztproxy.config.settings import Route
+from ztproxy.config.values import segments
 from ztproxy.model import Arrived, Connection, Reason, Refusal, Routed
 from ztproxy.routing import Routing
 
@@ -14,7 +15,8 @@ def asked(routing: Routing, host: str, path: str) -> str | Reason:
     arrived = Arrived(
         request_id="1", wall=0.0, monotonic=0.0, connection=Connection("l", "https", "127.0.0.1", 1, 2),
         source="127.0.0.1",
-        method="GET", scheme="https", host=host, port=443, authority=host.encode(), path=path, segments=(), query="",
+        method="GET", scheme="https", host=host, port=443, authority=host.encode(), path=path,
+        segments=segments(path), query="",
         has_query=False, fields=(), unverified_authorization=(), content_length=0,
     )  # fmt: skip
     answer = routing.route(arrived)
@@ -57,3 +59,10 @@ def test_a_host_with_routes_never_falls_back_to_a_less_exact_one():
 
 def test_nothing_published_is_not_found():
     assert asked(made(("a", "a", "/")), "b", "/") is Reason.ROUTE_NOT_FOUND
+
+
+def test_another_spelling_of_a_path_does_not_slip_past_its_route():
+    routing = made(("lax", "h", "/"), ("strict", "h", "/a:b/"))
+    assert asked(routing, "h", "/a%3Ab/x") == "strict"
+    routing = made(("lax", "h", "/"), ("strict", "h", "/a%3Ab/"))
+    assert asked(routing, "h", "/a:b/x") == "strict"

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ztproxy.config.settings import Settings, is_local_host
-from ztproxy.config.values import Secret
+from ztproxy.config.values import Secret, segments
 
 Place = tuple[str | int, ...]
 
@@ -106,11 +106,11 @@ def _authorities(settings: Settings) -> list[Path]:
 
 def _overlaps(settings: Settings) -> Iterator[tuple[Place, str]]:
     names: set[str] = set()
-    published: dict[tuple[str, str], str] = {}
+    published: dict[tuple[str, tuple[str, ...]], str] = {}
     for index, route in enumerate(settings.routes):
         if route.name in names:
             yield ("routes", index, "name"), f"another route is named {route.name} too"
         names.add(route.name)
         for host, path in itertools.product(route.hosts, route.paths):
-            if (other := published.setdefault((host, path), route.name)) != route.name:
+            if (other := published.setdefault((host, segments(path)), route.name)) != route.name:
                 yield ("routes", index, "paths"), f"{host}{path} belongs to the route {other} already"

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -118,6 +119,11 @@ def parse_path_prefix(value: object) -> str:
             raise ValueError("a path has no dot segments, and escapes in upper-case hex")
         return value
     raise ValueError("a path starts with / and has no empty segments: /, /api/, /api/orders")
+
+
+def segments(path: str) -> tuple[str, ...]:
+    """The decoded parts of a path: `/` has none, `/api/x` two, `/api/` two, the last empty."""
+    return tuple(unquote(part) for part in path.split("/")[1:]) if path != "/" else ()
 
 
 def parse_field_name(value: object) -> str:

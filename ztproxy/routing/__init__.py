@@ -9,25 +9,28 @@ from collections.abc import Iterable
 import msgspec
 
 from ztproxy.config.settings import Route
+from ztproxy.config.values import segments
 from ztproxy.model import Arrived, Reason, Refusal, Routed
 
 _NOT_FOUND = Refusal(Reason.ROUTE_NOT_FOUND)
 
 
 class _Paths:
-    """The paths of one host, the longest first."""
+    """The paths of one host, the longest first; compared by their decoded segments, so that no spelling slips past."""
 
     def __init__(self) -> None:
-        self.prefixes: list[tuple[str, str]] = []
+        self._prefixes: list[tuple[tuple[str, ...], bool, str]] = []
 
     def add(self, path: str, route: str) -> None:
-        self.prefixes.append((path, route))
-        self.prefixes.sort(key=lambda entry: -len(entry[0]))
+        parts = segments(path)
+        below = parts[-1:] == ("",)
+        self._prefixes.append((parts[:-1] if below else parts, below, route))
+        self._prefixes.sort(key=lambda entry: (-len(entry[0]), not entry[1]))
 
-    def route(self, path: str) -> str | None:
+    def route(self, asked: tuple[str, ...]) -> str | None:
         """The route of the longest prefix: `/api/` covers what is below it, `/api` itself and what is below it."""
-        for prefix, route in self.prefixes:
-            if path.startswith(prefix) and (prefix[-1] == "/" or len(path) == len(prefix) or path[len(prefix)] == "/"):
+        for parts, below, route in self._prefixes:
+            if asked[: len(parts)] == parts and (not below or len(asked) > len(parts)):
                 return route
         return None
 
@@ -58,7 +61,7 @@ class Routing(msgspec.Struct, frozen=True):
 
     def route(self, arrived: Arrived) -> Routed | Refusal:
         """The request's route, or `route-not-found`."""
-        name = self._paths(arrived.host).route(arrived.path)
+        name = self._paths(arrived.host).route(arrived.segments)
         return _NOT_FOUND if name is None else Routed(arrived, name)
 
     def _paths(self, host: str) -> _Paths:
