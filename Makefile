@@ -53,7 +53,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # An editable install builds the OPA library; it is built again only when its sources changed.
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard native/opa/*.go native/opa/go.*)
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml hatch_build.py $(shell find native/opa -name "*.go" -o -name "go.*")
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
