@@ -1,0 +1,42 @@
+"""What was signed about one identity on one route is never said of another, or elsewhere."""
+
+import itertools
+
+import jwt
+import pytest
+
+from tests.pki import Authority
+from tests.raw_server import certificate, token
+from ztproxy.upstream.assertion import Assertions
+from ztproxy.upstream.signing_key import load_or_create
+
+NOW = 1_700_000_000.0
+CLIENTS = Authority.new("Clients")
+ALICE, BOB = (certificate(CLIENTS.issue(name), not_after=NOW + 3600) for name in ("alice", "bob"))
+FIRST, SECOND = token(), token(subject="carol", digest=b"2" * 32)
+ASKED = [
+    pair
+    for pair in itertools.product(("app", "other"), (ALICE, BOB, None), (FIRST, SECOND, None))
+    if pair[1] is not None or pair[2] is not None
+]
+
+
+@pytest.fixture
+def make(tmp_path):
+    key = load_or_create(tmp_path / "assertion.key")
+
+    def claims(assertions, asked):
+        made = assertions.of(*asked, NOW)
+        assert made is not None
+        return jwt.decode(made[0], options={"verify_signature": False})
+
+    return lambda: Assertions(key, "https://gateway.test", 60.0), claims
+
+
+def test_each_route_certificate_and_token_has_its_own(make):
+    new, claims = make
+    shared = new()
+    for _ in range(2):
+        for asked in ASKED:
+            assert claims(shared, asked) == claims(new(), asked)
+    assert len({str(claims(shared, asked)) for asked in ASKED}) == len(ASKED)
