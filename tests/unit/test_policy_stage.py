@@ -17,6 +17,8 @@ class Scripted:
     """An engine that answers as it is told, and remembers what it was asked."""
 
     revision = "rev-1"
+    reads: frozenset[tuple[str, ...]] = frozenset()
+    constant = None
 
     def __init__(self, evaluation):
         self.evaluation = evaluation
@@ -139,7 +141,7 @@ def test_it_does_not_suspend_when_the_engine_does_not():
 
 def settings(*names):
     route = SimpleNamespace(name="orders", policy_headers=names)
-    return SimpleNamespace(routes=(route,))
+    return SimpleNamespace(routes=(route,), logs=SimpleNamespace(decisions=None))
 
 
 async def test_it_is_built_from_the_routes():

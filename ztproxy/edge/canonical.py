@@ -13,7 +13,7 @@ from ztproxy.edge.field_section import FieldSection
 from ztproxy.edge.forwarded import Networks, Peer, read_scheme, read_source
 from ztproxy.edge.ill_formed import ambiguous, malformed
 from ztproxy.edge.remembered import Remembered
-from ztproxy.edge.target import Path, Target, read_path, read_target
+from ztproxy.edge.target import Target, read_path, read_target
 from ztproxy.model import Arrived, Connection, Reason, Refusal
 
 METHODS = frozenset(
@@ -30,7 +30,6 @@ class Reading(msgspec.Struct, frozen=True):
     cleaning: Cleaning
     trusted_proxies: Networks = ()
     authorities: Remembered[Authority] = msgspec.field(default_factory=lambda: Remembered(read_authority))
-    paths: Remembered[Path] = msgspec.field(default_factory=lambda: Remembered(read_path))
 
     @classmethod
     def build(cls, listener: Listener, cleaning: Cleaning) -> "Reading":
@@ -76,7 +75,7 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
     target = read_target(line.target)
     if isinstance(target, Refusal):
         return target
-    path = reading.paths[target.path]
+    path = read_path(target.path)
     if isinstance(path, Refusal):
         return path
     authority = reading.authorities[section.host]

@@ -67,10 +67,19 @@ def read_path(raw: bytes) -> Path | Refusal:
         return _foreign(raw, foreign[:1])
     if (at := raw.find(b"//")) >= 0:
         return ambiguous(f"an empty segment in the path, at octet {at + 1}")
-    if b"%" in raw and (refusal := _escapes(raw)):
-        return refusal
+    if b"%" in raw:
+        return _escapes(raw) or _unescaped(raw)
+    text = raw.decode("ascii")
+    segments = tuple(text[1:].split("/")) if raw != b"/" else ()
+    if b"/." in raw and ("." in segments or ".." in segments):
+        return ambiguous("a dot segment in the path")
+    return Path(text, segments)
+
+
+def _unescaped(raw: bytes) -> Path | Refusal:
+    """A path with escapes that all parsers see alike."""
     try:
-        segments = tuple(unquote_to_bytes(part).decode() for part in raw[1:].split(b"/")) if raw != b"/" else ()
+        segments = tuple(unquote_to_bytes(part).decode() for part in raw[1:].split(b"/"))
     except UnicodeDecodeError:
         return ambiguous("escapes in the path that are not UTF-8")
     if "." in segments or ".." in segments:

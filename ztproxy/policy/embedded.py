@@ -79,12 +79,12 @@ class EmbeddedEngine:
         self.reads = frozenset(map(_place, self.description.may_read))
         self._policy = policy
         self._deadline_ns = round(deadline * 1e9)
-        self._constant: Evaluation | None = None
+        self.constant: Evaluation | None = None
         self._waiting = _Waiting(policy)
         if self.description.constant:
             status, text, _ = policy.evaluate(b"{}", 0, self._deadline_ns)
             if status in {Status.OK, Status.UNDEFINED}:
-                self._constant = _evaluation(status, text)
+                self.constant = _evaluation(status, text)
 
     @classmethod
     def load(cls, directory: Path, entrypoint: str, deadline: float, allow_builtins: tuple[str, ...] = ()) -> Self:
@@ -105,8 +105,8 @@ class EmbeddedEngine:
 
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation:
         """Evaluate the entrypoint over `document`, JSON; `now_ns` is what time.now_ns() says, since the epoch."""
-        if self._constant is not None:
-            return self._constant
+        if self.constant is not None:
+            return self.constant
         status, text, ticket = self._policy.evaluate(document, now_ns, self._deadline_ns)
         if status == Status.OK:
             return Evaluation(text, None)
@@ -117,7 +117,7 @@ class EmbeddedEngine:
     async def close(self) -> None:
         """Refuse everything from now on, what is pending included."""
         self._policy.release()
-        self._constant = None
+        self.constant = None
 
 
 _Answer = tuple[int, bytes]

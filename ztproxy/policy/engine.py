@@ -26,6 +26,9 @@ class Engine(Protocol):
     reads: frozenset[tuple[str, ...]]
     """Places in the input that the policy is known to read: `("request", "headers", "x-role")`."""
 
+    constant: Evaluation | None
+    """The answer of a policy that reads nothing and so has one answer; None for all others."""
+
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation: ...
 
     async def close(self) -> None: ...

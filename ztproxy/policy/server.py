@@ -71,6 +71,7 @@ class ServerEngine:
     ) -> None:
         self.revision = "server"
         self.reads: frozenset[tuple[str, ...]] = frozenset()
+        self.constant: Evaluation | None = None
         self._client = client
         self._entrypoint = entrypoint
         self._deadline = deadline

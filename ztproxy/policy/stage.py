@@ -22,14 +22,21 @@ class Authorizer:
         engine: evaluates the policy.
         headers: by route, the names in lower case that its decisions may set.
         clock: seconds, monotonic; measures how long the engine took and decides nothing.
+        recorded: the document is kept with the decision even where the policy reads none of it.
     """
 
     def __init__(
-        self, engine: Engine, headers: Mapping[str, frozenset[str]], clock: Callable[[], float] = time.perf_counter
+        self,
+        engine: Engine,
+        headers: Mapping[str, frozenset[str]],
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        recorded: bool = True,
     ) -> None:
         self._engine = engine
         self._headers = headers
         self._clock = clock
+        self._recorded = recorded
         self._documents = Documents()
         self._readings = Readings()
 
@@ -45,11 +52,12 @@ class Authorizer:
                     "passed from hop to hop or is the proxy's own to set"
                 )
             headers[route.name] = names
-        return cls(engine, headers)
+        return cls(engine, headers, recorded=settings.logs.decisions is not None)
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
         """What the policy allows passes; everything else is refused, with the decision for the log."""
-        document = self._documents.write(admitted)
+        unread = self._engine.constant is not None and not self._recorded
+        document: bytes | Refusal = b"" if unread else self._documents.write(admitted)
         if isinstance(document, Refusal):
             return msgspec.structs.replace(document, limit=admitted.limit)
         started = self._clock()
