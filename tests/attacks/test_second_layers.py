@@ -6,6 +6,7 @@ from tests.edge import Edge, get
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.field_section import read_fields
 from ztproxy.model import Reason, Refusal
+from ztproxy.upstream import response_fields
 
 NUL = pytest.param(0, marks=pytest.mark.xfail(reason="any() takes a NUL for nothing; the parser alone refuses it"))
 CONTROLS = [NUL, *(octet for octet in (*range(1, 0x20), 0x7F) if octet != ord("\t"))]
@@ -43,6 +44,23 @@ def test_both_framings_and_another_version():
     assert not isinstance(read(coding), Refusal)
     refusal = read_fields([(b"Host", b"a"), coding], "HTTP/1.0", Cleaning.of().verdicts)
     assert isinstance(refusal, Refusal)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Content-Length", b"3"), (b"Content-Length", b"3")],
+        [(b"Content-Length", b"+3")],
+        [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Transfer-Encoding", b"gzip, chunked")],
+    ],
+)
+def test_a_response_whose_end_has_two_readings(fields):
+    names = response_fields.Names()
+    understood = [(names[name][1], value) for name, value in fields]
+    with pytest.raises(response_fields.Malformed):
+        response_fields.read([], understood)
 
 
 async def test_a_trailer_is_no_part_of_what_is_remembered_of_a_head():
