@@ -1,14 +1,17 @@
 """What was signed about one identity on one route is never said of another, or elsewhere."""
 
 import itertools
+import re
 
 import jwt
+import msgspec
 import pytest
 
 from tests.pki import Authority
-from tests.raw_server import certificate, token
+from tests.raw_server import authorized, certificate, token
 from ztproxy.upstream.assertion import Assertions
 from ztproxy.upstream.signing_key import load_or_create
+from ztproxy.upstream.statement import Statements
 
 NOW = 1_700_000_000.0
 CLIENTS = Authority.new("Clients")
@@ -40,3 +43,22 @@ def test_each_route_certificate_and_token_has_its_own(make):
         for asked in ASKED:
             assert claims(shared, asked) == claims(new(), asked)
     assert len({str(claims(shared, asked)) for asked in ASKED}) == len(ASKED)
+
+
+def test_what_is_remembered_of_an_identity_is_said_no_longer_than_it_counts(make):
+    """Sixty seconds: made anew from half of them on, and after the clock was set back."""
+    new, _ = make
+    statements = Statements(new())
+
+    def times(later):
+        asked = authorized(certificate=ALICE, token=FIRST)
+        asked = msgspec.structs.replace(asked, arrived=msgspec.structs.replace(asked.arrived, wall=NOW + later))
+        found = re.search(rb"X-Ztproxy-Assertion: (\S+)", statements.of(asked))
+        assert found
+        claims = jwt.decode(found[1], options={"verify_signature": False})
+        return claims["iat"] - NOW, claims["exp"] - NOW
+
+    assert times(0) == times(29) == (0, 60)
+    assert times(31) == times(60) == (31, 91)
+    assert times(3) == (3, 63)
+    assert times(600) == (600, 660)
