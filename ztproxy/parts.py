@@ -20,6 +20,7 @@ from ztproxy.observe import DecisionLog
 from ztproxy.pipeline import Pipeline, Policy
 from ztproxy.policy.embedded import EmbeddedEngine, PolicyLoadError
 from ztproxy.policy.engine import Engine
+from ztproxy.policy.library import LibraryUnavailableError
 from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
 from ztproxy.routing import Routing
@@ -28,6 +29,15 @@ from ztproxy.upstream import UnusableFileError, Upstreams
 JWKS_PATH = "/.well-known/ztproxy/jwks.json"
 
 Part = TypeVar("Part")
+_UNUSABLE = (
+    ContextError,
+    IdentityConfigError,
+    LibraryUnavailableError,
+    UnusableFileError,
+    LookupError,
+    OSError,
+    ValueError,
+)
 
 
 class StartError(Exception):
@@ -100,8 +110,9 @@ def build(settings: Settings, *, allow_demonstration: bool = False) -> Parts:
         try:
             return make()
         except PolicyLoadError as wrong:
-            problems.extend(map(str, wrong.problems))
-        except (ContextError, IdentityConfigError, UnusableFileError, LookupError, OSError, ValueError) as wrong:
+            at = f"{settings.policy.path}/"
+            problems.extend(f"{at if problem.file else ''}{problem}" for problem in wrong.problems)
+        except _UNUSABLE as wrong:
             problems.append(str(wrong))
         return None
 

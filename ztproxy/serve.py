@@ -1,15 +1,19 @@
 """From settings to a serving process: build, bind, serve, and end in an orderly way."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from ztproxy.config.settings import Settings
+from ztproxy.config.values import Address, UnixAddress
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
@@ -18,10 +22,13 @@ from ztproxy.identity import describe
 from ztproxy.model import Authorized, Finished
 from ztproxy.observe import AccessLog, Causes, DecisionLog
 from ztproxy.parts import Parts, StartError, build
-from ztproxy.summary import summary
+from ztproxy.summary import summary, warnings
+from ztproxy.writable import unwritable
 
-__all__ = ["Server", "StartError", "check", "new_event_loop", "serve"]
+__all__ = ["Checked", "Server", "StartError", "check", "new_event_loop", "serve"]
 
+STREAMS = ("stdout", "stderr", "off")
+"""Values of `logs.access` that are no file."""
 INTERRUPT_DRAIN = 1.0
 """Seconds that running requests get after SIGINT."""
 GC_THRESHOLD = 50_000
@@ -40,17 +47,39 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def check(settings: Settings) -> list[str]:
-    """Everything that would keep `run` from serving, but for its sockets."""
+class Checked(NamedTuple):
+    """What `config check` found."""
 
-    async def attempt() -> list[str]:
+    problems: list[str]
+    """What would keep `run` from serving."""
+    warnings: list[str]
+    """What is allowed but unsafe; not looked for while there are problems."""
+
+
+def check(settings: Settings) -> Checked:
+    """Everything that `run` would say against the settings, but for its sockets."""
+
+    async def attempt() -> Checked:
+        unopened = list(_log_problems(settings))
         try:
-            await build(settings).close()
+            parts = build(settings)
         except StartError as wrong:
-            return list(wrong.problems)
-        return []
+            return Checked([*wrong.problems, *unopened], [])
+        try:
+            return Checked(unopened, list(warnings(parts)))
+        finally:
+            await parts.close()
 
     return asyncio.run(attempt())
+
+
+def _log_problems(settings: Settings) -> Iterator[str]:
+    """What keeps a log that has to be there from being opened."""
+    logs = settings.logs
+    if logs.access not in STREAMS and (why := unwritable(Path(logs.access))):
+        yield f"logs.access: {why}"
+    if logs.decisions is not None and settings.decisions.required and (why := unwritable(logs.decisions)):
+        yield f"logs.decisions: {why}"
 
 
 class Server:
@@ -76,13 +105,24 @@ class Server:
             StartError: with every problem found; nothing serves then.
         """
         parts = build(settings, allow_demonstration=demonstration)
-        try:
-            sockets = [bind_socket(listener.address) for listener in settings.listeners]
-            access = AccessLog.open(settings.logs.access)
-            decisions = _decision_log(parts)
-        except (BindError, OSError) as wrong:
-            await parts.close()
-            raise StartError([str(wrong)]) from None
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(parts.close)
+            try:
+                server = await cls._start(parts, undo)
+            except BindError as wrong:
+                raise StartError([str(wrong)]) from None
+            undo.pop_all()
+        return server
+
+    @classmethod
+    async def _start(cls, parts: Parts, undo: contextlib.AsyncExitStack) -> Self:
+        settings = parts.settings
+        sockets = [_bound(listener.address, undo) for listener in settings.listeners]
+        access = _access_log(settings)
+        undo.callback(access.close)
+        decisions = _decision_log(parts)
+        if decisions is not None:
+            undo.callback(decisions.close)
         cleaning = Cleaning.build(settings)
         pipeline = parts.pipeline(decisions)
         finished = _telling(access, Causes(time.monotonic))
@@ -104,6 +144,7 @@ class Server:
                 describe=describe,
                 on_handshake_failed=access.handshake_failed,
             )
+            undo.callback(served.close)
             listeners.append((served, site))
         await parts.identity.start()
         for served, _ in listeners:
@@ -154,19 +195,39 @@ def _telling(access: AccessLog, causes: Causes) -> Callable[[Finished], None]:
     return finished
 
 
+def _bound(address: Address, undo: contextlib.AsyncExitStack) -> socket.socket:
+    """A socket that is closed, and whose file is removed, should the start fail."""
+    sock = bind_socket(address)
+    if isinstance(address, UnixAddress):
+        undo.callback(address.path.unlink, missing_ok=True)
+    undo.callback(sock.close)
+    return sock
+
+
+def _access_log(settings: Settings) -> AccessLog:
+    target = settings.logs.access
+    try:
+        if target not in STREAMS:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+        return AccessLog.open(target)
+    except OSError as wrong:
+        raise StartError([f"logs.access: {target}: {wrong.strerror or wrong}"]) from None
+
+
 def _decision_log(parts: Parts) -> DecisionLog | None:
     settings = parts.settings
     path = settings.logs.decisions
-    return (
-        None
-        if path is None
-        else DecisionLog.open(
+    if path is None:
+        return None
+    try:
+        return DecisionLog.open(
             path,
             required=settings.decisions.required,
             entrypoint=settings.policy.entrypoint,
             reads=lambda: parts.engine.reads,
         )
-    )
+    except OSError as wrong:
+        raise StartError([f"logs.decisions: {wrong}"]) from None
 
 
 def serve(settings: Settings) -> int:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from ztproxy.config.settings import Listener, Route, Settings, is_local, is_local_host
 from ztproxy.parts import Parts
+from ztproxy.writable import unwritable
 
 
 def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
@@ -51,6 +52,11 @@ def warnings(parts: Parts) -> Iterator[str]:
         yield from contexts.warnings if contexts is not None else ()
     for listener in settings.listeners:
         yield from _listener_warnings(listener)
+    if settings.issuers and (why := unwritable(settings.state, folder=True)):
+        yield f"state: {why}; issuers' keys cannot be kept there for a restart while an issuer is away"
+    if settings.logs.decisions is not None and not settings.decisions.required:
+        why = unwritable(settings.logs.decisions)
+        yield from [f"logs.decisions: {why}; decisions are not recorded, and requests pass all the same"] if why else []
     if settings.policy.allow_builtins:
         yield f"the policy may call {', '.join(settings.policy.allow_builtins)}, which reach outside"
     if settings.policy.show_reasons:

@@ -84,3 +84,23 @@ async def test_the_demos_issuer_is_refused(folder):
     )
     with pytest.raises(StartError, match="anyone can have its tokens"):
         build(load(folder / "ztproxy.yaml"))
+
+
+async def test_two_names_of_one_address_do_not_serve_half(folder):
+    from ztproxy.config.loading import load
+    from ztproxy.parts import StartError
+    from ztproxy.serve import Server
+
+    port = free_port()
+    configured(
+        folder,
+        f"{{address: 'localhost:{port}', protocol: http}}, {{address: '127.0.0.1:{port}', protocol: http}}, "
+        "{address: 'unix:" + f"{folder}/s', protocol: http}}",
+    )
+    with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: "):
+        await Server.start(load(folder / "ztproxy.yaml"))
+    assert not (folder / "s").exists()
+    import socket
+
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), 1)

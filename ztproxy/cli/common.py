@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
-from ztproxy.config.loading import ConfigError, find, load
+from ztproxy.config.loading import ConfigError, find, load, naming
 from ztproxy.config.settings import Settings
 
 DONE, FOUND, COULD_NOT = 0, 1, 2
@@ -25,11 +26,25 @@ class CannotRunError(SystemExit):
         super().__init__(COULD_NOT)
 
 
-def settings_or_exit(arguments: argparse.Namespace) -> tuple[Settings, Path]:
-    """The configuration that `--config`, the environment or the working directory names, with `--policy` applied."""
+def file_or_exit(arguments: argparse.Namespace) -> Path:
+    """The configuration that is meant; ends the program with 2 where there is none."""
     path = find(arguments.config, os.environ, Path.cwd())
     if path is None:
         raise CannotRunError(_NO_CONFIGURATION)
+    return path
+
+
+def placed(problem: str, path: Path) -> str:
+    """A problem of what a configuration names, behind the place of the value that names it; policies have their own."""
+    if re.match(r"\S+\.(rego|json|ya?ml):\d+:\d+: ", problem):
+        return problem
+    place = naming(path, problem)
+    return f"{path}:{place.line}:{place.column}: {problem}" if place else f"{path}: {problem}"
+
+
+def settings_or_exit(arguments: argparse.Namespace) -> tuple[Settings, Path]:
+    """The configuration that `--config`, the environment or the working directory names, with `--policy` applied."""
+    path = file_or_exit(arguments)
     try:
         return load(path, arguments.policy), path
     except ConfigError as wrong:

@@ -6,8 +6,9 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from ztproxy.cli.common import DONE, FOUND, settings_or_exit
+from ztproxy.cli.common import COULD_NOT, DONE, FOUND, CannotRunError, file_or_exit, placed, settings_or_exit
 from ztproxy.config import reference
+from ztproxy.config.loading import ConfigError, load
 
 _STARTING_FILES = {
     "ztproxy.yaml": "ztproxy.yaml",
@@ -29,10 +30,14 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action.add_argument("--policy", type=Path, metavar="DIR", help="policy directory, in place of policy.path")
         action.add_argument("--json", action="store_true", help="as JSON")
         action.set_defaults(run=run)
-    action = actions.add_parser("schema", help="print the JSON Schema of the configuration file, for editors")
+    text = "print the JSON Schema of the configuration file, for editors"
+    action = actions.add_parser("schema", help=text, description=text)
     action.add_argument("--markdown", action="store_true", help="as the Markdown of docs/configuration.md instead")
     action.set_defaults(run=schema)
-    action = actions.add_parser("init", help="write a starting configuration and policy into a folder")
+    text = "write a starting configuration and policy into a folder; what is there already is never overwritten"
+    action = actions.add_parser(
+        "init", help="write a starting configuration and policy into a folder", description=text
+    )
     action.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: this folder")
     action.set_defaults(run=init)
 
@@ -41,15 +46,29 @@ def check(arguments: argparse.Namespace) -> int:
     """Read a configuration, and build from it what `run` would, but for its sockets."""
     from ztproxy.serve import check as check_parts  # noqa: PLC0415 - the server's parts are needed by this command alone
 
-    settings, path = settings_or_exit(arguments)
-    problems = check_parts(settings)
-    if arguments.json:
-        print(json.dumps({"file": str(path), "problems": problems}))
+    path = file_or_exit(arguments)
+    settings, warnings = None, list[str]()
+    try:
+        settings = load(path, arguments.policy)
+    except ConfigError as wrong:
+        problems, code = list(map(str, wrong.problems)), COULD_NOT
     else:
-        print(*(f"{path}: {problem}" for problem in problems), sep="\n" if problems else "", file=sys.stderr)
-        if not problems:
-            print(f"{path}: in order; {len(settings.listeners)} listeners, {len(settings.routes)} routes")
-    return FOUND if problems else DONE
+        found = check_parts(settings)
+        problems, warnings = [placed(problem, path) for problem in found.problems], found.warnings
+        code = FOUND if problems else DONE
+    if arguments.json:
+        print(json.dumps({"file": str(path), "problems": problems, "warnings": warnings}))
+        return code
+    for line in (*problems, *(f"{path}: warning: {warning}" for warning in warnings)):
+        print(line, file=sys.stderr)
+    if settings is not None and not problems:
+        counts = _counted(len(settings.listeners), "listener"), _counted(len(settings.routes), "route")
+        print(f"{path}: in order; {', '.join(counts)}")
+    return code
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -69,11 +88,14 @@ def init(arguments: argparse.Namespace) -> int:
     """Write the starting files; none that exists is touched."""
     targets = {name: arguments.folder / target for name, target in _STARTING_FILES.items()}
     if there := [str(target) for target in targets.values() if target.exists()]:
-        print(f"not overwritten: {', '.join(there)} exists already; nothing was written", file=sys.stderr)
+        print(f"not overwritten: {', '.join(there)} there already; nothing was written", file=sys.stderr)
         return FOUND
-    for name, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text((resources.files("ztproxy.config") / "starting" / name).read_text())
-        print(f"wrote {target}")
+    try:
+        for name, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text((resources.files("ztproxy.config") / "starting" / name).read_text())
+            print(f"wrote {target}")
+    except OSError as wrong:
+        raise CannotRunError(f"ztproxy: {wrong.filename}: {wrong.strerror}") from None
     print(f"Next: put your certificates where {targets['ztproxy.yaml']} says; then ztproxy config check; ztproxy run")
     return DONE

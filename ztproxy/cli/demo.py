@@ -16,20 +16,30 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     text = "run a whole example on this machine: authority, identity provider, two services, and the proxy before them"
     parser = commands.add_parser("demo", help="run a whole example on this machine", description=text)
     parser.add_argument("--tour", action="store_true", help="make the five requests, judge the answers, and end")
-    parser.add_argument("--folder", type=Path, default=Path("ztproxy-demo"), help="where everything is made")
-    parser.add_argument("--port", type=int, default=None, help=f"of the proxy (default: {_PORT}, or any that is free)")
+    folder = Path("ztproxy-demo")
+    parser.add_argument("--folder", type=Path, default=folder, help=f"where everything is made (default: {folder})")
+    parser.add_argument(
+        "--port", type=_port, metavar="PORT", help=f"of the proxy (default: {_PORT} or any that is free; tour: any)"
+    )
     parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:  # noqa: PLR2004 - the largest port
+        raise argparse.ArgumentTypeError(f"{text}: a port is a number up to 65535")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo, or its tour; 1 when an answer of the tour was not as it should be."""
-    from ztproxy.demo.world import FolderError  # noqa: PLC0415 - its parts take a while to load
+    from ztproxy.config.loading import ConfigError  # noqa: PLC0415 - these take a while to load
+    from ztproxy.demo.world import FolderError  # noqa: PLC0415
     from ztproxy.serve import StartError, new_event_loop  # noqa: PLC0415
 
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_demonstrate(arguments))
-    except (FolderError, StartError, OSError) as wrong:
+    except (FolderError, StartError, ConfigError, OSError) as wrong:
         print(f"ztproxy demo: {wrong}", file=sys.stderr)
         return COULD_NOT
 

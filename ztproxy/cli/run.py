@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ztproxy.cli.common import COULD_NOT, settings_or_exit
+from ztproxy.cli.common import COULD_NOT, placed, settings_or_exit
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,5 +24,5 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return serve(settings)
     except StartError as wrong:
-        print(*(f"{path}: {problem}" for problem in wrong.problems), sep="\n", file=sys.stderr)
+        print(*(placed(problem, path) for problem in wrong.problems), sep="\n", file=sys.stderr)
         return COULD_NOT

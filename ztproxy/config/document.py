@@ -97,7 +97,10 @@ def _plain(node: yaml.Node, path: Path, document: Document, above: tuple[int, ..
         return _mapping(node, path, document, above)
     if node.tag not in _SCALARS:
         raise DocumentError(place, f"the tag {node.tag} has no meaning here")
-    return _SCALARS[node.tag](node.value)
+    try:
+        return _SCALARS[node.tag](node.value)
+    except ValueError:  # Python reads integers of some thousand digits only
+        raise DocumentError(place, "this number is too long") from None
 
 
 def _mapping(node: yaml.MappingNode, path: Path, document: Document, above: tuple[int, ...]) -> dict[Hashable, Any]:

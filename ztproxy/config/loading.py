@@ -1,6 +1,7 @@
 """From a file to validated settings, or to every error in it with its line and column."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -77,7 +78,9 @@ def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
     if not isinstance(tree.data, dict):
         raise ConfigError([Problem(path, 1, 1, "a configuration is a mapping of keys")])
     if policy is not None:
-        tree.data["policy"] = {**(tree.data.get("policy") or {}), "path": str(policy.absolute())}
+        section = tree.data.get("policy") or {}
+        if isinstance(section, dict):  # anything else is told by the model
+            tree.data["policy"] = {**section, "path": str(policy.absolute())}
     try:
         settings = Settings.model_validate(tree.data, context={"base": path.absolute().parent})
     except ValidationError as wrong:
@@ -85,6 +88,30 @@ def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
     if found := list(contradictions(settings)):
         raise ConfigError(Problem(path, *tree.place(where), message) for where, message in found)
     return settings
+
+
+def naming(path: Path, text: str) -> document.Place | None:
+    """The place of the value in a configuration that names the file or address which a text is about."""
+    try:
+        tree = document.read(path.read_bytes().decode())
+    except (OSError, ValueError, document.DocumentError):  # it changed since it was loaded
+        return None
+    best: tuple[int, document.Place] | None = None
+    for where, place in tree.values.items():
+        value = _at(tree.data, where)
+        if not isinstance(value, str) or not value:
+            continue
+        for written in (str(Path(path.absolute().parent, value)), value if ":" in value else ""):
+            found = written and re.search(rf"(?<![\w./\[-]){re.escape(written)}(?![\w./-])", text)
+            if found and (best is None or found.start() < best[0]):
+                best = found.start(), place
+    return best[1] if best else None
+
+
+def _at(data: Any, where: document.Path) -> Any:
+    for step in where:
+        data = data[step]
+    return data
 
 
 def _problems(wrong: ValidationError, tree: document.Document, path: Path) -> list[Problem]:
@@ -126,7 +153,8 @@ def _message(error: ErrorDetails, where: document.Path) -> str:
         case "value_error":
             return f"`{key}`: {error['ctx']['error']}"
         case _:
-            text = error["msg"].replace("valid tuple", "list").replace("Tuple", "a list")
+            text = re.sub(r"valid dictionary or instance of \w+", "mapping of keys", error["msg"])
+            text = text.replace("valid tuple", "list").replace("Tuple", "a list")
             return f"`{key}`: {text[:1].lower()}{text[1:]}"
 
 

@@ -155,7 +155,15 @@ class Listener:
         return self._describe(chain)
 
     async def start(self) -> None:
-        """Listen and serve."""
+        """Listen and serve.
+
+        Raises:
+            BindError: another socket, bound at the same moment, listens there already.
+        """
+        try:
+            self._socket.listen(BACKLOG)  # the event loop would not say that it failed
+        except OSError as wrong:
+            raise BindError(f"cannot listen on {self.name}: {wrong.strerror or wrong}") from None
         loop = asyncio.get_running_loop()
         factory: Callable[[], SocketWire] = (
             (lambda: PlainWire(loop, self)) if self._contexts is None else (lambda: TlsWire(loop, self))
