@@ -1,12 +1,13 @@
 """The configuration described for people and editors: Markdown, JSON Schema, and the effective values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ztproxy.config import believed
 from ztproxy.config.settings import Settings
 from ztproxy.config.values import write_duration
 
@@ -22,6 +23,20 @@ rates `100/second`, `20/minute`, `1000/hour`, `5/day`; secrets `{env: NAME}` or 
 `ztproxy config check` checks a file, `ztproxy config show` prints the effective values, `ztproxy config schema` the
 JSON Schema for an editor (`# yaml-language-server: $schema=ztproxy.schema.json`), `ztproxy config init` writes a first
 file.
+"""
+
+
+_REMOVED = """## Headers that are removed from clients' requests
+
+A client that sends one of these would pass for somebody whom a proxy had verified, so none gets from a client to an
+upstream, in any spelling: names are compared in lower case and with every character that is no letter or digit as `-`,
+because CGI and its kin confuse them (`X.Forwarded.For`). For the same reason every name with `_` is removed. So are the
+names in any route's `policy_headers`, `Proxy` and `Proxy-…`, and what belongs to one connection alone (`Keep-Alive`,
+`TE`, `Trailer`, what `Connection` names).
+
+What is *ours* is set by the proxy itself, or says what its own headers say; no setting lets a client's through. What
+upstreams *commonly believe* is removed too, unless the route names it in `keep_headers`, one full name each:
+`keep_headers: [X-HTTP-Method-Override]`.
 """
 
 
@@ -44,7 +59,22 @@ def _absent_out(value: Any) -> Any:
 
 def markdown() -> str:
     """docs/configuration.md."""
-    return "\n".join([_HEAD, *_section(Settings, "")])
+    return "\n".join([_HEAD, *_section(Settings, ""), *_removed()])
+
+
+def _removed() -> Iterator[str]:
+    yield _REMOVED
+    yield "| what it is | names | beginnings of names |\n|---|---|---|"
+    for what, names, beginnings in (
+        ("ours", believed.OURS, believed.OURS_PREFIXES),
+        ("commonly believed", believed.BELIEVED, believed.BELIEVED_PREFIXES),
+    ):
+        yield f"| {what} | {_names(names, '')} | {_names(beginnings, '…')} |"
+    yield ""
+
+
+def _names(names: Iterable[bytes], more: str) -> str:
+    return ", ".join(f"`{name.decode()}{more}`" for name in sorted(names))
 
 
 def _section(section: type[BaseModel], prefix: str) -> Iterator[str]:
