@@ -90,11 +90,13 @@ async def test_chunks_are_unframed_and_trailers_dropped(start, build):
 @pytest.mark.parametrize(
     ("method", "response", "length", "connections"),
     [
-        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", 500, 1),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", 500, 2),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, 1),
         ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", None, 1),
         ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", None, 2),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", None, 1),
-        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", 500, 1),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", None, 1),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", 500, 2),
     ],
 )
 async def test_responses_without_content_end_with_their_head(scene, method, response, length, connections):

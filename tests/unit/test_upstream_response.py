@@ -59,7 +59,7 @@ def test_one_reader_reads_many_responses():
     reader = ResponseReader()
     for asks_head in (False, True, False, True, False):
         reader.begin(asks_head=asks_head, asks_switch=False)
-        reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + (b"" if asks_head else b"ok"))
+        reader.feed(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if asks_head else b"Content-Length: 2\r\n\r\nok"))
         assert (reader.complete, reader.reusable, len(reader.content)) == (True, True, not asks_head)
 
 

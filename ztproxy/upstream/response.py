@@ -16,6 +16,7 @@ INTERIM_LIMIT = 16
 _FRAMING_LIMIT = 64 * 1024
 _FRAMING_SHARE = 16
 _SWITCHING, _FIRST_FINAL, _LAST = 101, 200, 599
+_WITHOUT_CONTENT = (204, 304)
 _names = Names()
 
 
@@ -145,7 +146,8 @@ class ResponseReader:
         if self._asks_head and status != _SWITCHING:
             # llhttp cannot be told that no content follows: end here, and begin anew with a fresh parser.
             self.complete = True
-            self.reusable = version == "1.1" and not head.close and not head.chunked
+            # Content that comes all the same, a moment later, would stand before the next client's response.
+            self.reusable = version == "1.1" and not head.close and not head.chunked and not head.length
             self._spent = True
         return None
 
@@ -159,7 +161,10 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self.head is not None and not self.complete and self.status != _SWITCHING:
             self.complete = True
-            self.reusable = self._parser.should_keep_alive()  # only right in here
+            # `should_keep_alive` is only right in here; what 204 and 304 declare may come late (see HEAD above).
+            self.reusable = self._parser.should_keep_alive() and not (
+                self.head.length and self.status in _WITHOUT_CONTENT
+            )
 
     def _objection(self, status: int, version: str, head: Head) -> str | None:
         if version not in ("1.1", "1.0"):
