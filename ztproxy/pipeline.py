@@ -19,10 +19,15 @@ from ztproxy.model import (
     Authorized,
     Identified,
     Outcome,
+    Reason,
     Refusal,
     Refused,
     Routed,
 )
+
+RESERVED = (".well-known", "ztproxy")
+"""What is below belongs to the proxy, on every listener; no route has it."""
+_NOTHING_THERE = Refusal(Reason.ROUTE_NOT_FOUND)
 
 
 class Routing(Protocol):
@@ -64,8 +69,9 @@ class Pipeline(msgspec.Struct, frozen=True):
         """Authorise one request, or say why not."""
         if refusal := await self.limits.charge_source(arrived):
             return Refused(refusal, arrived)
-        if answer := self.reserved.get(arrived.path):
-            return Answered(answer, arrived)
+        if arrived.segments[:2] == RESERVED:
+            answer = self.reserved.get(arrived.path)
+            return Refused(_NOTHING_THERE, arrived) if answer is None else Answered(answer, arrived)
         routed = self.routing.route(arrived)
         if isinstance(routed, Refusal):
             return Refused(routed, arrived)

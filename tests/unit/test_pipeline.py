@@ -100,7 +100,8 @@ async def test_a_refusal_ends_the_journey_and_says_how_far_it_came(stop, reached
 async def test_reserved_paths_are_answered_after_the_source_is_charged():
     stages = Stages()
     arrived = Arrived(
-        **{name: getattr(ARRIVED, name) for name in ARRIVED.__struct_fields__} | {"path": "/.well-known/ztproxy/x"}
+        **{name: getattr(ARRIVED, name) for name in ARRIVED.__struct_fields__}
+        | {"path": "/.well-known/ztproxy/x", "segments": (".well-known", "ztproxy", "x")}
     )
     assert isinstance(await pipeline(stages)(arrived), Answered)
     assert stages.asked == ["source"]

@@ -51,7 +51,7 @@ def read_fields(
     """Read all fields once; `maximum` is how many there may be."""
     if len(raw) > maximum:
         return too_large(f"more than {maximum} header fields")
-    if any(b"".join([value for _, value in raw]).translate(None, _VALUE)):
+    if b"".join([value for _, value in raw]).translate(None, _VALUE):
         return malformed("a control character in a field's value")
     clean: list[tuple[bytes, bytes]] = []
     ours: dict[int, list[bytes]] = {}

@@ -74,10 +74,10 @@ def _is_loopback(host: str) -> bool:
 
 def trust(authorities: tuple[Path, ...]) -> ssl.SSLContext:
     """TLS 1.2 or 1.3, verified against these authorities alone; against the system's only when none are given."""
-    if not authorities:
-        return ssl.create_default_context()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not the default context: it writes keys to SSLKEYLOGFILE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not authorities:
+        context.load_default_certs()
     for path in authorities:
         context.load_verify_locations(cafile=path)
     return context
