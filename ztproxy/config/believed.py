@@ -14,10 +14,10 @@ OURS_PREFIXES = (b"x-ztproxy", b"x-forwarded", b"client-cert")
 
 BELIEVED = frozenset(
     {
-        b"cf-connecting-ip", b"cf-connecting-ipv6", b"fastly-client-ip", b"front-end-https", b"true-client-ip", b"wl-
-        proxy-client-ip", b"x-accel-mapping", b"x-anonymous-consumer", b"x-apigateway-api-userinfo", b"x-arr-
-        clientcert", b"x-arr-ssl", b"x-auth-email", b"x-auth-groups", b"x-auth-roles", b"x-auth-subject", b"x-auth-
-        user", b"x-auth-username", b"x-azure-clientip", b"x-azure-socketip", b"x-client-dn", b"x-client-ip",
+        b"cf-connecting-ip", b"cf-connecting-ipv6", b"fastly-client-ip", b"front-end-https", b"true-client-ip",
+        b"wl-proxy-client-ip", b"x-accel-mapping", b"x-anonymous-consumer", b"x-apigateway-api-userinfo",
+        b"x-arr-clientcert", b"x-arr-ssl", b"x-auth-email", b"x-auth-groups", b"x-auth-roles", b"x-auth-subject",
+        b"x-auth-user", b"x-auth-username", b"x-azure-clientip", b"x-azure-socketip", b"x-client-dn", b"x-client-ip",
         b"x-cluster-client-ip", b"x-endpoint-api-userinfo", b"x-host", b"x-http-host-override", b"x-http-method",
         b"x-http-method-override", b"x-method-override", b"x-scheme", b"x-sendfile-type", b"x-url-scheme",
     }
@@ -26,8 +26,8 @@ BELIEVED = frozenset(
 BELIEVED_PREFIXES = (
     b"cf-access-", b"impersonate-", b"l5d-", b"mellon-", b"oidc-", b"remote-", b"shib-", b"ssl-", b"tls-client-",
     b"x-amzn-oidc-", b"x-appengine-", b"x-auth-request-", b"x-authenticated-", b"x-authentik-", b"x-client-cert",
-    b"x-consumer-", b"x-credential-", b"x-envoy-", b"x-goog-authenticated-", b"x-goog-iap-", b"x-middleware-", b"x-ms-
-    client-principal", b"x-ms-token-", b"x-oidc-", b"x-original-", b"x-pomerium-", b"x-remote-", b"x-rewrite-",
+    b"x-consumer-", b"x-credential-", b"x-envoy-", b"x-goog-authenticated-", b"x-goog-iap-", b"x-middleware-",
+    b"x-ms-client-principal", b"x-ms-token-", b"x-oidc-", b"x-original-", b"x-pomerium-", b"x-remote-", b"x-rewrite-",
     b"x-ssl-", b"x-tls-client-", b"x-vouch-", b"x-webauth-",
 )  # fmt: skip
 """Likewise, by their beginning."""
