@@ -86,6 +86,8 @@ class ResponseReader:
         if in_head:
             if not self._head_octets:
                 self._plain = data.startswith(b"HTTP/1.1 ")
+                if not (self._plain or data.startswith(b"H")):
+                    self._fail("no HTTP")  # llhttp takes RTSP and ICE, and empty lines before
             self._head_octets += len(data)
         try:
             self._parser.feed_data(data)
