@@ -147,6 +147,11 @@ class TestTest:
         assert code == 1
         assert "there are no tests" in err
 
+    def test_a_filter_that_is_no_expression_could_not_run(self, command):
+        code, out, err = command("test", "--policy", EXAMPLE, "--filter", "(")
+        assert (code, out) == (2, "")
+        assert "--filter: error parsing regexp" in err
+
     def test_coverage_below_the_threshold(self, command, directory):
         folder = directory(
             authz=deciding("true if input.x == 1", "other if input.y == 1"),

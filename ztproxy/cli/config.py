@@ -19,10 +19,11 @@ _STARTING_FILES = {
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's."""
-    parser = commands.add_parser("config", help="check, describe or begin a configuration")
+    text = "check, describe or begin a configuration"
+    parser = commands.add_parser("config", help=text, description=text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, run, text in (
-        ("check", check, "check a configuration and everything that it names"),
+        ("check", check, "check a configuration and everything that it names, as run does, but bind no socket"),
         ("show", show, "print the effective values; secrets are never shown"),
     ):
         action = actions.add_parser(name, help=text, description=text)

@@ -17,7 +17,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser("demo", help="run a whole example on this machine", description=text)
     parser.add_argument("--tour", action="store_true", help="make the five requests, judge the answers, and end")
     folder = Path("ztproxy-demo")
-    parser.add_argument("--folder", type=Path, default=folder, help=f"where everything is made (default: {folder})")
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", default=folder, help=f"where everything is made (default: {folder})"
+    )
     parser.add_argument(
         "--port", type=_port, metavar="PORT", help=f"of the proxy (default: {_PORT} or any that is free; tour: any)"
     )

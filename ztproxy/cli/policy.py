@@ -37,7 +37,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the command to the program's."""
     from ztproxy.cli import policy_eval  # noqa: PLC0415 - it needs `Meant` from here
 
-    parser = commands.add_parser("policy", help="check, test and try a policy")
+    text = "check, test and try a policy, without serving it"
+    parser = commands.add_parser("policy", help="check, test and try a policy", description=text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     action = _action(actions, "check", "compile a policy as strictly as serving does, and say what is wrong and where")
@@ -49,6 +50,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     action.set_defaults(run=test)
 
     action = _action(actions, "eval", "decide about one input document, and say how the proxy would read the answer")
+    action.epilog = (
+        "Exit codes: 0 the proxy would let the request pass, 1 it would refuse it, 2 could not be evaluated."
+    )
     policy_eval.declare(action)
 
 
@@ -111,6 +115,9 @@ def test(arguments: argparse.Namespace) -> int:
     """Run the policy's own tests. A policy without any has not passed."""
     policy = meant(arguments)
     report = ask(policy.request("test", filter=arguments.filter))
+    for error in report["errors"]:
+        if arguments.filter and not error["file"] and error["message"].startswith("error parsing regexp"):
+            raise CannotRunError(f"ztproxy policy test: --filter: {error['message']}")
     if arguments.json:
         print(json.dumps({"directory": str(policy.directory), **report}, indent=2))
     if report["errors"]:
