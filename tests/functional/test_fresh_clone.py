@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,35 @@ def run(clone: Path, machine: dict[str, str], *command: str, timeout: float) -> 
     return said
 
 
+def assert_the_demo_runs_until_ctrl_c(clone: Path, machine: dict[str, str]) -> None:
+    """`make demo` prints commands to paste, and a terminal's Ctrl-C, which all of its processes get, ends it."""
+    with subprocess.Popen(
+        ["make", "demo"],
+        cwd=clone,
+        env=machine,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        overdue = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+        overdue.start()
+        try:
+            said = ""
+            while "Ctrl-C ends it" not in said:
+                line = process.stdout.readline()
+                assert line, f"it ended by itself:\n{said}"
+                said += line
+            os.killpg(process.pid, signal.SIGINT)
+            said += process.stdout.read()
+        finally:
+            overdue.cancel()
+            if process.poll() is None:
+                process.wait(20)
+    assert "Traceback" not in said
+    assert said.count("curl -sS") >= 5
+
+
 def test_the_machine_has_no_toolchain(machine):
     for name in ("go", "cc", "gcc", "clang", "zig", "opa"):
         assert shutil.which(name, path=machine["PATH"]) is None
@@ -76,8 +107,10 @@ def test_main_job_and_tests(clone, machine):
     run(clone, machine, "make", "tour", timeout=1500)
     library = [path.name for path in (clone / "ztproxy" / "policy").glob("_ztopa.*")]
     assert any(name.endswith((".so", ".dylib")) for name in library)
-    said = run(clone, machine, "make", "test", "TESTS=tests/unit/test_policy_embedded.py", timeout=900)
+    tests = "TESTS=tests/unit/test_config_values.py tests/unit/test_policy_embedded.py"
+    said = run(clone, machine, "make", "test", tests, timeout=900)
     assert " passed" in said
+    assert_the_demo_runs_until_ctrl_c(clone, machine)
     assert (
         subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True).stdout
         == ""

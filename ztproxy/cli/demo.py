@@ -63,16 +63,18 @@ async def _demonstrate(arguments: argparse.Namespace) -> int:
             f"\n# a token of your own\ncurl -sS --cacert {pki}/authority.pem -d grant_type=password -d username=bob "
             f"-d password=bob {made.issuer.url}/token"
         )
+        stop = _told_to_stop()
         print("\nCtrl-C ends it.", flush=True)
-        await _told_to_stop()
+        await stop.wait()
     return DONE
 
 
-async def _told_to_stop() -> None:
+def _told_to_stop() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM from now on."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, told.set)
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
-    await told.wait()
+    return told
