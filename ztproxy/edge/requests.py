@@ -24,6 +24,7 @@ PER_CHUNK = 16
 PER_OCTET = 3
 """Framing that an octet of content, and the chunk it comes in, may need: a client may send them one by one."""
 _HTTP_11 = "HTTP/1.1"
+_LOOSE_LINE = malformed("a request line that is not method, target and version with one space between")
 
 
 class Requests:
@@ -31,7 +32,7 @@ class Requests:
 
     __slots__ = (
         "_carrier", "_fields", "_head_octets", "_in_head", "_last_raw", "_last_section", "_last_version", "_llhttp",
-        "_origin", "_overhead", "_queue", "_target", "_turned", "current", "exhausted", "upgraded",
+        "_first", "_kept", "_origin", "_overhead", "_queue", "_raw", "_target", "_turned", "current", "exhausted", "upgraded",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, origin: Origin, queue: deque[Exchange]) -> None:
@@ -49,6 +50,8 @@ class Requests:
         self._target = b""
         self._in_head = self._turned = False
         self._head_octets = self._overhead = 0
+        self._raw = self._kept = b""
+        self._first = False
         self._last_raw: list[tuple[bytes, bytes]] = []
         self._last_version = ""
         self._last_section: FieldSection | None = None
@@ -74,6 +77,11 @@ class Requests:
             size = BODY_SLICE if current.length is None else max(SLICE, current.length - before)
         piece, rest = (data, b"") if len(data) <= size else (data[:size], data[size:])
         self._turned = False
+        if self._kept:
+            self._raw = self._kept + piece
+        else:
+            self._raw = piece
+            self._first = current is None
         try:
             llhttp.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -86,6 +94,7 @@ class Requests:
         else:
             if self._in_head or not self._turned:
                 self._bound(len(piece), before)
+            self._kept = self._raw if self.partial else b""
         return rest
 
     def refuse(self, refusal: Refusal) -> None:
@@ -150,7 +159,7 @@ class Requests:
         site = carrier.site
         moment = Moment(site.request_ids(), site.wall(), site.monotonic())
         line = Line(llhttp.get_method(), self._target, "HTTP/" + llhttp.get_http_version())
-        request = self._read(line, moment)
+        request = self._read(line, moment) if self._as_written(line) else _LOOSE_LINE
         self.current = exchange = Exchange(carrier, request, moment.request_id, moment.wall, moment.monotonic)
         self._queue.append(exchange)
         section = self._last_section
@@ -177,6 +186,21 @@ class Requests:
             current.complete = True
             if not current.persistent:
                 self.exhausted = True
+
+    def _as_written(self, line: Line) -> bool:
+        """Whether the line stands in the octets to the letter: llhttp lets more spaces, and RTSP, pass (RFC 9112 §3).
+
+        Before the first request of what was received only empty lines may stand (§2.2).
+        """
+        written = b"%b %b %b\r\n" % (line.method, line.target, line.version.encode())
+        raw = self._raw
+        if not self._first:
+            return written in raw
+        self._first = False
+        at = 0
+        while raw.startswith(b"\r\n", at):
+            at += 2
+        return raw.startswith(written, at)
 
     def _read(self, line: Line, moment: Moment) -> Arrived | Refusal:
         """The request that the head makes. A client that repeats its fields has them read once."""
