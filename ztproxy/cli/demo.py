@@ -63,9 +63,9 @@ async def _demonstrate(arguments: argparse.Namespace) -> int:
             f"\n# a token of your own\ncurl -sS --cacert {pki}/authority.pem -d grant_type=password -d username=bob "
             f"-d password=bob {made.issuer.url}/token"
         )
-        stop = _told_to_stop()
+        told = _told_to_stop()
         print("\nCtrl-C ends it.", flush=True)
-        await stop.wait()
+        await told.wait()
     return DONE
 
 

@@ -16,8 +16,9 @@ _HEAD = """# Configuration
 <!-- Made by `ztproxy config schema --markdown`; a test compares. Change the docstrings in settings.py. -->
 
 YAML (or JSON), read from `--config`, else `$ZTPROXY_CONFIG`, else `ztproxy.yaml` in the working directory. Everything
-is checked before a socket is bound; what is wrong is said as `FILE:LINE:COLUMN: what`, and the exit code is 2. Unknown
-keys are errors. Relative paths count from the file's own folder. Durations are written `250ms`, `2s`, `5m`, `1h`, `1d`;
+is checked before a socket is bound; what is wrong is said as `FILE:LINE:COLUMN: what`, and `run` ends with exit code 2
+(`config check` too, and with 1 where the file is right but something that it names cannot be used). Unknown keys are
+errors. Relative paths count from the file's own folder. Durations are written `250ms`, `2s`, `5m`, `1h`, `1d`;
 rates `100/second`, `20/minute`, `1000/hour`, `5/day`; secrets `{env: NAME}` or `{file: PATH}`.
 
 `ztproxy config check` checks a file, `ztproxy config show` prints the effective values, `ztproxy config schema` the
