@@ -31,8 +31,25 @@ class Requests:
     """The requests of one connection: `parse` puts an `Exchange` into the queue at the end of each head."""
 
     __slots__ = (
-        "_carrier", "_fields", "_head_octets", "_in_head", "_last_raw", "_last_section", "_last_version", "_llhttp",
-        "_first", "_kept", "_origin", "_overhead", "_queue", "_raw", "_target", "_turned", "current", "exhausted", "upgraded",
+        "_carrier",
+        "_fields",
+        "_first",
+        "_head_octets",
+        "_in_head",
+        "_kept",
+        "_last_raw",
+        "_last_section",
+        "_last_version",
+        "_llhttp",
+        "_origin",
+        "_overhead",
+        "_queue",
+        "_raw",
+        "_target",
+        "_turned",
+        "current",
+        "exhausted",
+        "upgraded",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, origin: Origin, queue: deque[Exchange]) -> None:
