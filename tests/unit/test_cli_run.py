@@ -104,3 +104,17 @@ async def test_two_names_of_one_address_do_not_serve_half(folder):
 
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_a_start_that_fails_leaves_no_socket_behind(folder, capsys):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        configured(
+            folder,
+            f"{{address: 'unix:{folder}/s', protocol: http}}, {{address: '127.0.0.1:{port}', protocol: http}}",
+        )
+        assert main(["run"]) == 2
+    assert not (folder / "s").exists()
+    assert "/ztproxy.yaml:2:" in capsys.readouterr().err
