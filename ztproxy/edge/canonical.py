@@ -37,7 +37,7 @@ class Reading(msgspec.Struct, frozen=True):
         return cls(cleaning, listener.trusted_proxies)
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A request line."""
 
     method: bytes
@@ -45,7 +45,7 @@ class Line(msgspec.Struct, frozen=True):
     version: str
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """When a request arrived and what we call it."""
 
     request_id: str

@@ -32,7 +32,7 @@ class Path(msgspec.Struct, frozen=True, gc=False):
     segments: tuple[str, ...]
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """A request target split; `scheme` and `authority` only in absolute-form."""
 
     path: bytes

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from ztproxy import model
+from ztproxy.turn import turn_of
 
 GATHERED = 65_536
 """Octets that may wait for the end of the turn; more leave at once, and the transport's own marks bound the rest."""
@@ -87,14 +88,15 @@ class SocketWire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_application", "_call_soon", "_closing", "_connected", "_deadline", "_endpoint", "_eof_received", "_eof_sent",
-        "_loop", "_periods", "_queue", "_queued", "_reading", "_scheduled", "_transport", "_unsent",
+        "_application", "_at_end", "_call_soon", "_closing", "_connected", "_deadline", "_endpoint", "_eof_received",
+        "_eof_sent", "_loop", "_periods", "_queue", "_queued", "_reading", "_scheduled", "_transport", "_unsent",
     )  # fmt: skip
     _transport: asyncio.Transport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> None:
         self._loop = loop
         self._call_soon: Callable[..., object] = loop.call_soon
+        self._at_end = turn_of(loop).at_end
         self._endpoint = endpoint
         self._application: Application | None = None
         self._queue: list[bytes] = []
@@ -120,7 +122,7 @@ class SocketWire(asyncio.Protocol):
             self._flush()
         elif not self._scheduled:
             self._scheduled = True
-            self._call_soon(self._end_of_turn)
+            self._at_end(self._end_of_turn)
 
     def close(self) -> None:
         if self._closing:

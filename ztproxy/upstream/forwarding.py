@@ -50,6 +50,9 @@ class Exchange(Sending):
         connection = self._connection
         if connection is None:
             return
+        if not self._written:
+            self._unasked(connection)
+            return
         reader = connection.reader
         head = reader.head
         if reader.problem is not None:
@@ -111,6 +114,16 @@ class Exchange(Sending):
             self._fail(Reason.OVERLOADED, "the proxy is closing")
 
     # Steps.
+
+    def _unasked(self, connection: Connection) -> None:
+        """Octets came before the request went out: they answer somebody else's, or nobody's."""
+        self._connection = None
+        connection.discard()
+        if self._retried:
+            self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, "an answer before the request")
+        else:
+            self._retried = True
+            self._connect()
 
     def _switch(self, fields: list[tuple[bytes, bytes]], rest: bytes) -> None:
         self.switched = True

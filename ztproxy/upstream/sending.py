@@ -28,6 +28,8 @@ class Target(NamedTuple):
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
+    at_end: Callable[[Callable[[], None]], None]
+    """Puts off to the end of the loop's turn."""
 
 
 class Sending(ABC):
@@ -129,7 +131,7 @@ class Sending(ABC):
             self.on_full() if connection is None else self._flush()
         elif connection is not None and not self._flushing:
             self._flushing = True
-            self._target.loop.call_soon(self._flush)
+            self._target.at_end(self._flush)
 
     def send_end(self) -> None:
         """The request's content is complete; after a switch of protocols: the client closed its side."""
@@ -196,11 +198,9 @@ class Sending(ABC):
             connection.pause_reading()
         if not connection.alive:
             self._target.loop.call_soon(self.on_lost, None)
-        elif self._content is None or self._content.ended or self._content.waiting:
-            self._flush()
         else:
             self._flushing = True
-            self._target.loop.call_soon(self._flush)
+            self._target.at_end(self._flush)
 
     def _flush(self) -> None:
         """Write what is held."""

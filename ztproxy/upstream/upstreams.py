@@ -8,6 +8,7 @@ from typing import Self
 from ztproxy.config.settings import Route, Settings
 from ztproxy.exchange import Client
 from ztproxy.model import Authorized
+from ztproxy.turn import turn_of
 from ztproxy.upstream.assertion import Assertions
 from ztproxy.upstream.deadlines import Deadlines
 from ztproxy.upstream.forwarding import Exchange
@@ -59,7 +60,9 @@ class Upstreams:
             own = _pools(route, deadlines.wake)
             pools += own
             head = RequestHead(route, statements)
-            routes[route.name] = Target(own, head, route.upstream.timeouts, deadlines, loop, clock)
+            routes[route.name] = Target(
+                own, head, route.upstream.timeouts, deadlines, loop, clock, turn_of(loop).at_end
+            )
         return cls(routes, deadlines, pools, jwks)
 
     def forward(self, authorized: Authorized, client: Client) -> Exchange:

@@ -1,0 +1,44 @@
+"""What is put off to the end of the event loop's turn, and then done together.
+
+Many sockets are ready in one turn of a busy loop. Writing to each while the others are still being read wakes the
+process on the other side once for each; writing to all of them at the end wakes it once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+
+class Turn:
+    """One event loop's turns."""
+
+    __slots__ = ("_loop", "_put_off")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._put_off: list[Callable[[], None]] = []
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Do this at the end of the turn, in the order put off."""
+        if not self._put_off:
+            self._loop.call_soon(self._end)
+        self._put_off.append(do)
+
+    def _end(self) -> None:
+        put_off, self._put_off = self._put_off, []
+        for do in put_off:
+            try:
+                do()
+            except Exception as wrong:  # noqa: BLE001 - as the loop itself does: one callback's bug is not another's
+                self._loop.call_exception_handler({"message": "a bug, met at the end of a turn", "exception": wrong})
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
+
+
+def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
+    """The turns of a loop, shared by all that write on it."""
+    turn = _turns.get(loop)
+    if turn is None:
+        turn = _turns[loop] = Turn(loop)
+    return turn
