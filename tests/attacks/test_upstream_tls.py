@@ -113,7 +113,8 @@ async def test_a_server_that_refuses_our_certificate_is_named_as_a_failure_of_tl
         url = f"https://localhost:{listening.getsockname()[1]}"
         client = await exchange(scene.build(url, tls={"authorities": [CA.write(tmp_path)]}))
         await serving
-    assert "required" in refused(client).lower()
+    cause = refused(client).lower()
+    assert "required" in cause or "refuses our certificate" in cause  # its reset may overtake its alert
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -32,7 +32,7 @@ def configured(**listener) -> Settings:
     )
 
 
-def serve(settings: Settings, pipeline: RecordingPipeline, octets: bytes) -> bytes:
+async def serve(settings: Settings, pipeline: RecordingPipeline, octets: bytes) -> bytes:
     site = Site.build(
         settings.listeners[0],
         settings,
@@ -44,20 +44,23 @@ def serve(settings: Settings, pipeline: RecordingPipeline, octets: bytes) -> byt
     wire, http = FakeWire(), Http1(site)
     http.connected(wire, PEER)
     http.received(octets)
+    await asyncio.sleep(0)
     return wire.taken()
 
 
 async def test_a_site_is_built_as_configured():
     pipeline = RecordingPipeline()
     lines = b"X-Team: a", b"x_team: b", b"X-Client-Ip: c", b"X-Forwarded-For: 203.0.113.9"
-    assert serve(configured(trusted_proxies=["192.0.2.0/24"]), pipeline, get(b"/", *lines)).startswith(b"HTTP/1.1 200 ")
+    assert (await serve(configured(trusted_proxies=["192.0.2.0/24"]), pipeline, get(b"/", *lines))).startswith(
+        b"HTTP/1.1 200 "
+    )
     assert pipeline.arrived[0].fields == ((b"x-client-ip", b"c"),)
     assert pipeline.arrived[0].source == "203.0.113.9"
 
 
 async def test_a_redirecting_listener_asks_no_pipeline():
     pipeline = RecordingPipeline()
-    answer = serve(configured(redirect_to_https=True, redirect_port=8443), pipeline, get(b"/x"))
+    answer = await serve(configured(redirect_to_https=True, redirect_port=8443), pipeline, get(b"/x"))
     assert b"location: https://a.example:8443/x\r\n" in answer
     assert not pipeline.arrived
 

@@ -25,8 +25,8 @@ class Http1:
     """The application of one connection."""
 
     __slots__ = (
-        "_advancing", "_backlog", "_closed", "_deadline", "_head_timed", "_loop", "_paused", "_queue", "_requests",
-        "_stall", "_switched", "connection", "site", "stalled", "wire",
+        "_advancing", "_backlog", "_closed", "_deadline", "_due", "_head_timed", "_loop", "_paused", "_put_off",
+        "_queue", "_requests", "_stall", "_switched", "connection", "site", "stalled", "wire",
     )  # fmt: skip
     wire: Wire
     connection: Connection
@@ -40,7 +40,7 @@ class Http1:
         self._queue: deque[Exchange] = deque()
         self._switched: Exchange | None = None
         self._backlog = b""
-        self._advancing = self._closed = self._paused = False
+        self._advancing = self._closed = self._paused = self._put_off = self._due = False
         self._head_timed = True
         self._stall: asyncio.TimerHandle | None = None
 
@@ -173,6 +173,12 @@ class Http1:
         if not exchange.started:
             if self.stalled or self._closed:
                 return False  # who does not read its answers is asked nothing more
+            if not self._due and not self._put_off:
+                self._put_off = True
+                self.site.at_end(self._begin)
+            if not self._due:
+                return parsed and bool(self._backlog)
+            self._due = False
             exchange.start()
         exchange.proceed()
         if exchange.done and (exchange.complete or not exchange.discarding):
@@ -183,6 +189,12 @@ class Http1:
             self._tunnel_backlog(exchange)
             return False
         return parsed and bool(self._backlog)
+
+    def _begin(self) -> None:
+        """All that came in this turn of the loop has been read, on every connection: now decide."""
+        self._put_off = False
+        self._due = True
+        self.advance()
 
     def _tunnel_backlog(self, exchange: Exchange) -> None:
         if self._backlog and not exchange.paused:

@@ -1,5 +1,6 @@
 """What all connections of one listener share: what decides, what forwards, what is told, clocks, limits."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,7 @@ from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
 from ztproxy.exchange import Forward
 from ztproxy.model import Arrived, Finished, Outcome
+from ztproxy.turn import turn_of
 
 logger = logging.getLogger("ztproxy.edge")
 
@@ -45,7 +47,7 @@ class Site:
     """One listener's side of HTTP. Immutable but for the set of open connections and whether it drains."""
 
     __slots__ = (
-        "_date", "_date_second", "connections", "draining", "finished", "forward", "head_limits", "left_out",
+        "_date", "_date_second", "at_end", "connections", "draining", "finished", "forward", "head_limits", "left_out",
         "monotonic", "patience", "pipeline", "reading", "request_ids", "set_always", "show_reasons", "wall",
     )  # fmt: skip
 
@@ -61,6 +63,7 @@ class Site:
         request_ids: Callable[[], str] | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        at_end: Callable[[Callable[[], None]], None] = lambda do: do(),
         head_limits: HeadLimits | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -74,6 +77,8 @@ class Site:
         self.request_ids = request_ids or RequestIds()
         self.wall = wall
         self.monotonic = monotonic
+        self.at_end = at_end
+        """Puts off to the end of the loop's turn; by default nothing is put off."""
         self.head_limits = head_limits or HeadLimits()
         self.patience = patience or Patience()
         self.draining = False
@@ -102,6 +107,7 @@ class Site:
             set_always=hsts_line(listener.hsts),
             show_reasons=settings.policy.show_reasons,
             request_ids=request_ids,
+            at_end=turn_of(asyncio.get_running_loop()).at_end,
         )
 
     def date(self) -> bytes:

@@ -22,7 +22,7 @@ from ztproxy.policy.library import (
 
 __all__ = ["EmbeddedEngine", "PolicyLoadError", "Problem"]
 
-GC_PERCENT = 400
+GC_PERCENT = 800
 """Go's collector runs when the heap is five times what was live: about 18 MB more, and a tenth less time a decision."""
 MEMORY_LIMIT = 96 << 20
 """Bytes; near it the collector works harder."""

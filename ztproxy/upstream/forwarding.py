@@ -97,7 +97,8 @@ class Exchange(Sending):
             self.deadline = NEVER
             self._connect()
         else:
-            self._fail(_reason(connection, error), f"the connection was lost: {error or 'closed by the server'}")
+            reason, cause = _lost(connection, error, tls=self._pool.tls)
+            self._fail(reason, f"the connection was lost: {cause}")
 
     def expire(self) -> None:
         """A time limit has passed."""
@@ -167,8 +168,16 @@ class Exchange(Sending):
             self._client.refuse(refusal)
 
 
-def _reason(connection: Connection, error: Exception | None) -> Reason:
-    """Why a connection was lost; a server that refuses our certificate says so only now (RFC 8446 §4.4.2.4)."""
+def _lost(connection: Connection, error: Exception | None, *, tls: bool) -> tuple[Reason, str]:
+    """Why a connection was lost; a server that refuses our certificate says so only now (RFC 8446 §4.4.2.4).
+
+    It resets the connection as it does, and the reset may overtake its alert.
+    """
+    cause = str(error or "closed by the server")
     if connection.reader.started:
-        return Reason.UPSTREAM_PROTOCOL_ERROR
-    return Reason.UPSTREAM_TLS_FAILED if isinstance(error, ssl.SSLError) else Reason.UPSTREAM_UNREACHABLE
+        return Reason.UPSTREAM_PROTOCOL_ERROR, cause
+    if isinstance(error, ssl.SSLError):
+        return Reason.UPSTREAM_TLS_FAILED, cause
+    if tls and not connection.reused and isinstance(error, ConnectionResetError):
+        return Reason.UPSTREAM_TLS_FAILED, f"{cause}, as by a server that refuses our certificate"
+    return Reason.UPSTREAM_UNREACHABLE, cause

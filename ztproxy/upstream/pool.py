@@ -46,6 +46,11 @@ class Pool:
         self._wake = wake
         self._idle: list[Connection] = []
 
+    @property
+    def tls(self) -> bool:
+        """Whether its server is reached over TLS."""
+        return self._context is not None
+
     def take(self) -> Connection | None:
         """The connection that became idle last, or None."""
         while self._idle:

@@ -198,9 +198,11 @@ class Sending(ABC):
             connection.pause_reading()
         if not connection.alive:
             self._target.loop.call_soon(self.on_lost, None)
-        else:
+        elif connection.reused or not (self._content is None or self._content.ended or self._content.waiting):
             self._flushing = True
             self._target.at_end(self._flush)
+        else:  # a server that refuses our certificate resets the connection soon after it was made
+            self._flush()
 
     def _flush(self) -> None:
         """Write what is held."""
