@@ -154,3 +154,33 @@ async def test_it_is_built_from_the_routes():
 def test_a_route_cannot_declare_what_no_policy_may_set(name):
     with pytest.raises(ValueError, match="orders"):
         Authorizer.build(settings("X-Role", name), Scripted(Evaluation(b"true", None)))
+
+
+async def test_a_policy_that_reads_nothing_is_asked_once_and_no_document_is_written():
+    engine = Scripted(Evaluation(b"true", None))
+    engine.constant = engine.evaluation
+    stage = Authorizer(engine, {"orders": frozenset()}, recorded=False)
+    first, second = await stage.authorize(example()), await stage.authorize(example())
+    assert isinstance(first, Authorized)
+    assert second == first
+    assert [document for document, _ in engine.asked] == [b""]
+
+
+async def test_a_policy_that_reads_nothing_and_denies_always_denies():
+    engine = Scripted(Evaluation(b"false", None))
+    engine.constant = engine.evaluation
+    stage = Authorizer(engine, {"orders": frozenset()}, recorded=False)
+    for _ in range(2):
+        outcome = await stage.authorize(example())
+        assert isinstance(outcome, Refusal)
+        assert outcome.reason is Reason.POLICY_DENIED
+
+
+async def test_where_decisions_are_recorded_the_document_is_always_written():
+    engine = Scripted(Evaluation(b"true", None))
+    engine.constant = engine.evaluation
+    stage = Authorizer(engine, {"orders": frozenset()}, recorded=True)
+    for _ in range(2):
+        outcome = await stage.authorize(example())
+        assert isinstance(outcome, Authorized)
+        assert json.loads(outcome.decision.document)["request"]["route"] == "orders"

@@ -37,6 +37,8 @@ class Authorizer:
         self._headers = headers
         self._clock = clock
         self._recorded = recorded
+        self._settled: dict[str, Decision] = {}
+        """By route: what a policy that reads nothing has allowed once, and so always."""
         self._documents = Documents()
         self._readings = Readings()
 
@@ -56,6 +58,9 @@ class Authorizer:
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
         """What the policy allows passes; everything else is refused, with the decision for the log."""
+        settled = self._settled.get(admitted.route)
+        if settled is not None:
+            return _authorized(admitted, settled)
         unread = self._engine.constant is not None and not self._recorded
         document: bytes | Refusal = b"" if unread else self._documents.write(admitted)
         if isinstance(document, Refusal):
@@ -71,14 +76,14 @@ class Authorizer:
             return asked.refused(Reason.POLICY_MALFORMED, reading.cause, result)
         if reading.allow is not True:
             return asked.refused(Reason.POLICY_DENIED, "; ".join(reading.reasons), result, reading)
-        return Authorized(
-            admitted.arrived,
-            admitted.route,
-            admitted.certificate,
-            admitted.token,
-            admitted.limit,
-            asked.decision(result, reading),
-        )
+        decision = asked.decision(result, reading)
+        if unread:
+            self._settled[admitted.route] = decision
+        return _authorized(admitted, decision)
+
+
+def _authorized(admitted: Admitted, decision: Decision) -> Authorized:
+    return Authorized(admitted.arrived, admitted.route, admitted.certificate, admitted.token, admitted.limit, decision)
 
 
 class _Asked(msgspec.Struct, frozen=True, gc=False):
