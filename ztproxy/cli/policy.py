@@ -2,41 +2,19 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ztproxy.cli.common import DONE, FOUND, CannotRunError, settings_or_exit
-from ztproxy.config.loading import find
-from ztproxy.config.settings import PolicySettings, Settings
+from ztproxy.cli import policy_eval
+from ztproxy.cli.common import DONE, FOUND, CannotRunError
+from ztproxy.cli.policy_meant import ask, meant, say_errors
 
 _TESTED = {"pass": "PASS", "fail": "FAIL", "error": "ERROR", "skip": "SKIP"}
 
 
-class Meant(NamedTuple):
-    """The policy that the command is about; `settings` is None when only a directory was named."""
-
-    directory: Path
-    entrypoint: str
-    allow_builtins: tuple[str, ...]
-    settings: Settings | None
-
-    def request(self, command: str, **more: Any) -> dict[str, Any]:
-        """What the library's tool is asked."""
-        return {
-            "command": command,
-            "directory": str(self.directory),
-            "entrypoint": self.entrypoint,
-            "allow_builtins": self.allow_builtins,
-            **more,
-        }
-
-
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's."""
-    from ztproxy.cli import policy_eval  # noqa: PLC0415 - it needs `Meant` from here
-
     text = "check, test and try a policy, without serving it"
     parser = commands.add_parser("policy", help="check, test and try a policy", description=text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -64,38 +42,6 @@ def _action(
     action.add_argument("--config", type=Path, metavar="FILE", help="default: $ZTPROXY_CONFIG, else ztproxy.yaml")
     action.add_argument("--json", action="store_true", help="as JSON")
     return action
-
-
-def meant(arguments: argparse.Namespace) -> Meant:
-    """The policy that `--policy` names, or the configuration; with only a directory, the defaults hold."""
-    if arguments.policy is not None and find(arguments.config, os.environ, Path.cwd()) is None:
-        policy = Meant(arguments.policy, PolicySettings().entrypoint, (), None)
-    else:
-        settings, _ = settings_or_exit(arguments)
-        if settings.policy.path is None:
-            raise CannotRunError("ztproxy: no policy directory: name one with --policy, or with `policy.path`")
-        policy = Meant(settings.policy.path, settings.policy.entrypoint, settings.policy.allow_builtins, settings)
-    if not policy.directory.is_dir():
-        raise CannotRunError(f"{policy.directory}: no such directory")
-    return policy
-
-
-def ask(request: dict[str, Any]) -> dict[str, Any]:
-    """What the library answers; ends the program with 2 where there is none."""
-    from ztproxy.policy.library import LibraryUnavailableError, library  # noqa: PLC0415 - 25 MB, for who needs it
-
-    try:
-        return library().tool(request)
-    except LibraryUnavailableError as missing:
-        raise CannotRunError(f"ztproxy: {missing}") from None
-
-
-def say_errors(errors: list[dict[str, Any]], directory: Path) -> None:
-    """Each as FILE:LINE:COLUMN: what, on standard error."""
-    for error in errors:
-        file = directory / error["file"] if error["file"] else directory
-        place = ":".join([str(file), *(str(error[part]) for part in ("row", "col") if error[part])])
-        print(f"{place}: {error['message']}", file=sys.stderr)
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ztproxy.cli.common import DONE, FOUND, CannotRunError
-from ztproxy.cli.policy import Meant, ask, meant, say_errors
+from ztproxy.cli.policy_meant import Meant, ask, meant, say_errors
 from ztproxy.model import Reason
 from ztproxy.policy.decision import Malformed, Verdict, read
 from ztproxy.policy.reference import example_document
