@@ -107,6 +107,7 @@ async def test_plain(scene, nginx_program, tmp_path, port):
         assert client.content.decode() == f"127.0.0.1:{port}|192.0.2.7||"
         head = await exchange(upstreams, method="HEAD", path="/large")
         assert (head.length, head.content) == (256 * 32768, b"")
+        connections = {(await exchange(upstreams, path="/connection")).content}  # HEAD that declares content ends one
         whole = await exchange(upstreams, path="/large")
         assert whole.content == bytes(range(256)) * 32768
         etag = whole.field(b"etag")[0]

@@ -141,7 +141,7 @@ class Http1:
                     break
                 failed = True
         self._advancing = False
-        if not (self._closed or self._put_off):
+        if not self._closed:
             self._rest()
 
     # -- inside
