@@ -26,13 +26,14 @@ class Turn:
         self._put_off.append(do)
 
     def _end(self) -> None:
-        put_off = self._put_off
-        for do in put_off:
-            try:
-                do()
-            except Exception as wrong:  # noqa: BLE001 - as the loop itself does: one callback's bug is not another's
-                self._loop.call_exception_handler({"message": "a bug, met at the end of a turn", "exception": wrong})
-        self._put_off = []
+        try:
+            for do in self._put_off:
+                try:
+                    do()
+                except Exception as bug:  # noqa: BLE001 - as the loop itself does: one callback's is not another's
+                    self._loop.call_exception_handler({"message": "a bug at the end of a turn", "exception": bug})
+        finally:
+            self._put_off = []
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()

@@ -131,6 +131,36 @@ async def test_a_body_waits_for_the_decision_within_bounds():
     assert len(edge.forward.last.body) >= 65_536
 
 
+@pytest.mark.parametrize("piece", [4096, 5000, 65_536, 200_000])
+async def test_a_body_that_waited_for_the_decision_is_read_on_to_its_end(piece):
+    decision = asyncio.get_running_loop().create_future()
+
+    async def decide(arrived):
+        await decision
+        return allow(arrived)
+
+    edge = Edge(RecordingPipeline(decide))
+    chunks = (b"%x\r\n" % piece + b"x" * piece + b"\r\n") * (400_000 // piece)
+    edge.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    decision.set_result(None)
+    await turn()
+    assert len(edge.forward.last.body) == 400_000 // piece * piece
+    assert edge.forward.last.ended
+
+
+@pytest.mark.parametrize("piece", [4096, 5000, 65_536, 200_000])
+async def test_a_body_that_waited_for_the_end_of_the_turn_is_read_on_to_its_end(piece):
+    put_off = []
+    edge = Edge(at_end=put_off.append)
+    chunks = (b"%x\r\n" % piece + b"x" * piece + b"\r\n") * (400_000 // piece)
+    edge.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    assert not edge.forward.servers
+    for do in put_off:
+        do()
+    assert len(edge.forward.last.body) == 400_000 // piece * piece
+    assert edge.forward.last.ended
+
+
 async def test_a_slow_client_pauses_the_upstream_and_is_not_waited_for_forever():
     edge = Edge(forward=held())
     edge.send(get())

@@ -177,7 +177,7 @@ class Http1:
                 self._put_off = True
                 self.site.at_end(self._begin)
             if not self._due:
-                return parsed and bool(self._backlog)
+                return self._readable(exchange)
             self._due = False
             exchange.start()
         exchange.proceed()
@@ -188,7 +188,11 @@ class Http1:
         if self._switched is not None:
             self._tunnel_backlog(exchange)
             return False
-        return parsed and bool(self._backlog)
+        return self._readable(exchange)
+
+    def _readable(self, exchange: Exchange) -> bool:
+        """Octets that are here already can be read on: nothing else would come to remind of them."""
+        return bool(self._backlog) and not (exchange.complete or exchange.clogged or self._requests.exhausted)
 
     def _begin(self) -> None:
         """All that came in this turn of the loop has been read, on every connection: now decide."""
