@@ -43,8 +43,17 @@ async def test_the_tour_fails_when_an_answer_is_not_as_it_should_be(tmp_path, mo
     assert "NOT as it should be: status 200 instead of 401" in said
 
 
-async def test_its_commands_can_be_pasted(tmp_path):
+@pytest.fixture
+async def serving(tmp_path):
     process = await run("--port", "0", folder=tmp_path / "demo")
+    yield process
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def test_its_commands_can_be_pasted(serving):
+    process = serving
     assert process.stdout is not None
     said = ""
     async with asyncio.timeout(60):

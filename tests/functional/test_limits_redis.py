@@ -4,8 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import time
 from contextlib import suppress
 
@@ -15,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits.errors import StorageError
 
+from tests.functional.redis_server import RedisServer
 from ztproxy.config.settings import Settings
 from ztproxy.limits import Limits
 from ztproxy.limits.bucket import EXACT, SECOND, quota
@@ -29,34 +28,9 @@ pytestmark = [
 ]
 
 
-class Server:
-    """A Redis of our own on a port of our own, with nothing kept on disk."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self.uri = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self):
-        options = f"--port {self.port} --bind 127.0.0.1 --save --appendonly no --dir {self.folder}".split()
-        options.insert(options.index("--save") + 1, "")
-        self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                return
-        raise RuntimeError("redis-server did not start")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 @pytest.fixture
 def server(tmp_path):
-    running = Server(tmp_path)
+    running = RedisServer(tmp_path)
     yield running
     with suppress(ProcessLookupError):
         os.kill(running.process.pid, signal.SIGCONT)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.functional.ports import free_port
 from tests.opa import BINARY, Server, need_binary
 from ztproxy.config.settings import PolicyServer, PolicySettings
 from ztproxy.model import Authorized, Reason
@@ -35,12 +35,6 @@ decision := input.token.claims if input.request.method == "CLAIMS"
 decision := input.request.headers if input.request.method == "CONFLICT"
 decision := input.request.query if input.request.method == "CONFLICT"
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
