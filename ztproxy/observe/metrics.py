@@ -1,0 +1,187 @@
+"""What a worker counts: each request as it ends, and, when asked, what its parts can say of themselves.
+
+`finished` is on the path of every request. It adds to lists found by small keys; nothing is rendered, locked or sorted
+until a snapshot is asked for.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+
+from ztproxy.model import Answered, Arrived, Authorized, Decision, Finished, HandshakeFailed, Reason, Refused
+from ztproxy.observe import catalogue as series
+from ztproxy.observe.handshakes import outcome_of
+from ztproxy.observe.series import NONE, Reading
+from ztproxy.observe.snapshot import Distribution, Labels, Snapshot, encode
+
+METHODS = {one: one for one in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")}
+"""Those of RFC 9110 and RFC 5789; any other method is `other`: a client could make up names without end."""
+OTHER = "other"
+STATUSES = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_BOUNDS = series.DURATION.bounds
+_DECISION_BOUNDS = series.DECISION_DURATION.bounds
+_BUCKETS = len(_BOUNDS) + 1
+_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT, _ALLOWED = range(2 * _BUCKETS, 2 * _BUCKETS + 5)
+_RATE_LIMITED = Reason.RATE_LIMITED.word
+_NO_ANSWER = frozenset(
+    reason.word
+    for reason in (
+        Reason.POLICY_UNDEFINED,
+        Reason.POLICY_MALFORMED,
+        Reason.POLICY_ERROR,
+        Reason.POLICY_TIMEOUT,
+        Reason.POLICY_UNAVAILABLE,
+    )
+)
+"""Words, because an enum's member takes ten times as long to be looked up."""
+Source = Callable[[], Iterable[Reading]]
+"""What a part of the proxy says of itself when a snapshot is made."""
+Counts = dict[Labels, int]
+Cell = list[float]
+"""Of one route, method and status class: the buckets of two histograms, then their sums, octets, and decisions."""
+
+
+class Metrics:
+    """One worker's figures."""
+
+    __slots__ = (
+        "_broken", "_cells", "_decisions", "_engine_counts", "_engine_time", "_handshakes", "_lag", "_limited", "_past",
+        "_refusals", "_sources",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[str, str, int], Cell] = {}
+        self._refusals: Counts = {}
+        self._decisions: Counts = {}
+        """Those that did not allow, and those that allowed what failed later; `Cell` has the others."""
+        self._limited: Counts = {}
+        self._broken: Counts = {}
+        self._handshakes: Counts = {}
+        self._engine_counts = [0] * (len(_DECISION_BOUNDS) + 1)
+        self._engine_time = 0.0
+        self._lag = Distribution([0] * (len(series.LOOP_LAG.bounds) + 1), 0.0)
+        self._sources: list[Source] = []
+        self._past = Snapshot()
+        """What sources had counted that are gone."""
+
+    def finished(self, finished: Finished) -> None:
+        """Count a request at its end."""
+        outcome = finished.outcome
+        decision: Decision | None
+        if type(outcome) is Authorized:
+            route, method, decision = outcome.route, outcome.arrived.method, outcome.decision
+            allowed = 1
+        else:
+            route, method, decision = self._not_forwarded(outcome)
+            allowed = 0
+        key = (route, METHODS.get(method, OTHER), finished.status // 100)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = [0] * (_ALLOWED + 1)
+        duration = finished.duration
+        cell[bisect_left(_BOUNDS, duration)] += 1
+        cell[_TIME] += duration
+        cell[_RECEIVED] += finished.bytes_in
+        cell[_SENT] += finished.bytes_out
+        cell[_ALLOWED] += allowed
+        upstream = finished.upstream_duration
+        if upstream is not None:
+            cell[_BUCKETS + bisect_left(_BOUNDS, upstream)] += 1
+            cell[_UPSTREAM_TIME] += upstream
+        if decision is not None and (took := decision.duration):
+            self._engine_counts[bisect_left(_DECISION_BOUNDS, took)] += 1
+            self._engine_time += took
+        if finished.cut is not None:
+            _count(self._broken, (route,))
+
+    def _not_forwarded(self, outcome: Refused | Answered | Authorized) -> tuple[str, str, Decision | None]:
+        """Route, method and decision of a request that went no further; counts why."""
+        if isinstance(outcome, Authorized):
+            return outcome.route, outcome.arrived.method, outcome.decision
+        if isinstance(outcome, Answered):
+            return NONE, outcome.at.method, None
+        at, refusal = outcome.at, outcome.refusal
+        if at is None:
+            route, method = NONE, ""
+        elif isinstance(at, Arrived):
+            route, method = NONE, at.method
+        else:
+            route, method = at.route, at.arrived.method
+        reason = refusal.reason.word
+        _count(self._refusals, (route, reason))
+        if reason == _RATE_LIMITED and refusal.limit is not None:
+            _count(self._limited, (refusal.limit.name,))
+        decision = refusal.decision
+        if reason in _NO_ANSWER:
+            _count(self._decisions, (route, "error"))
+        elif decision is not None:
+            _count(self._decisions, (route, "allow" if decision.allow else "deny"))
+        return route, method, decision
+
+    def handshake_failed(self, failed: HandshakeFailed) -> None:
+        """Count a TLS handshake that did not come about."""
+        _count(self._handshakes, (failed.listener, outcome_of(failed.cause)))
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop came so late to a timer."""
+        self._lag.counts[bisect_left(series.LOOP_LAG.bounds, seconds)] += 1
+        self._lag.sum += seconds
+
+    # -- what others count
+
+    def watch(self, source: Source) -> Callable[[], None]:
+        """Ask this part too, until the function that is returned is called; what it had counted then stays.
+
+        A part that is replaced by a reload begins to count anew, and the sums must not fall.
+        """
+        self._sources.append(source)
+
+        def stop() -> None:
+            if source in self._sources:
+                self._sources.remove(source)
+                for reading in source():
+                    if reading[0].kind == "counter":
+                        self._past.take(reading)
+
+        return stop
+
+    def snapshot(self) -> bytes:
+        """All figures at this moment."""
+        taken = Snapshot()
+        taken.join(self._past)
+        for source in self._sources:
+            for reading in source():
+                taken.take(reading)
+        for reading in self._counted():
+            taken.take(reading)
+        for (route, _, status), cell in self._cells.items():
+            if status != 1:  # an upgraded connection lasts as long as it lasts
+                taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
+            taken.observe(series.UPSTREAM_DURATION, (route,), _distribution(cell, _BUCKETS, _UPSTREAM_TIME))
+        taken.observe(series.DECISION_DURATION, (), Distribution(self._engine_counts, self._engine_time))
+        taken.observe(series.LOOP_LAG, (), self._lag)
+        return encode(taken)
+
+    def _counted(self) -> Iterator[Reading]:
+        for (route, method, status), cell in self._cells.items():
+            yield series.REQUESTS, (route, method, STATUSES.get(status, OTHER)), sum(cell[:_BUCKETS])
+            yield series.RECEIVED, (route,), cell[_RECEIVED]
+            yield series.SENT, (route,), cell[_SENT]
+            if cell[_ALLOWED]:
+                yield series.DECISIONS, (route, "allow"), cell[_ALLOWED]
+        for of, counts in (
+            (series.REFUSALS, self._refusals),
+            (series.DECISIONS, self._decisions),
+            (series.LIMIT_REFUSALS, self._limited),
+            (series.BROKEN, self._broken),
+            (series.HANDSHAKES, self._handshakes),
+        ):
+            for labels, count in counts.items():
+                yield of, labels, count
+
+
+def _count(counts: Counts, labels: Labels) -> None:
+    counts[labels] = counts.get(labels, 0) + 1
+
+
+def _distribution(cell: Cell, first: int, total: int) -> Distribution:
+    return Distribution([int(count) for count in cell[first : first + _BUCKETS]], cell[total])
