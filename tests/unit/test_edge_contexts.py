@@ -195,3 +195,11 @@ def test_doubts_are_said(tmp_path: Path) -> None:
     key.chmod(0o644)
     (said,) = build(pair(certificate, key), NOW).warnings
     assert "leaf.key: others than its owner can read the key" in said
+
+
+def test_the_end_of_each_certificate_is_known(tmp_path: Path) -> None:
+    made = built(tmp_path, AUTHORITY.server(), AUTHORITY.server("b.example"), **asking(tmp_path, AUTHORITY))
+    ends = [(use, file.name) for use, file, _ in made.ends]
+    assert ends == [("authority", "client-ca.pem"), ("listener", "server-0.pem"), ("listener", "server-1.pem")]
+    shown = x509.load_pem_x509_certificate((tmp_path / "server-0.pem").read_bytes())
+    assert made.ends[1][2] == shown.not_valid_after_utc.timestamp()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.listening import PATIENCE, Recorder, dial, receive, serving, until
+from tests import pki
+from tests.listening import PATIENCE, Recorder, dial, exchange, listener_settings, receive, serving, until
 from ztproxy.config.values import TcpAddress, UnixAddress
 from ztproxy.edge.listener import BindError, Listener, bind_socket
 
@@ -183,3 +184,12 @@ def served(port: int) -> bool:
             return receive(sock, 1) == b"y"
     except OSError:
         return False
+
+
+async def test_connections_and_handshakes_are_counted(tmp_path: Path) -> None:
+    authority = pki.Authority.new()
+    async with serving(listener_settings(tmp_path, authority)) as service:
+        await asyncio.to_thread(exchange, service.port, pki.client_context(authority))
+        dial(service.port).close()
+        await until(lambda: service.listener.accepted == 2)
+        assert service.listener.completed == 1

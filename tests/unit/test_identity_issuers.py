@@ -164,3 +164,11 @@ def test_the_discovery_document_is_where_the_specification_says():
 @pytest.mark.parametrize("url", ["http://a.test", "https://", "https://u@a.test", "https://a.test/#x", "https://[", ""])
 def test_what_is_no_https_url(url):
     assert not is_https(url)
+
+
+async def test_when_the_keys_were_fetched_is_known(store, clock, issuer):
+    assert store.fetched_at is None
+    await find(store, clock)
+    fetched = clock.wall
+    clock.advance(5000)
+    assert store.fetched_at == fetched

@@ -228,3 +228,26 @@ def test_a_password_is_said_once_and_verification_is_the_default():
     assert (connection.username, connection.password) == ("user", "two")
     assert connection.ssl_context.get().verify_mode is ssl.CERT_REQUIRED
     assert connection.ssl_context.get().check_hostname
+
+
+async def test_what_was_charged_is_counted_by_rule():
+    limits = built(
+        {"key": "source.address", "rate": "1000/second"},
+        {"key": "token.subject", "rate": "1/hour", "burst": 2},
+        {"key": "route", "rate": "1/hour", "shadow": True},
+        route=({"key": "token.subject", "rate": "1000/second"},),
+    )
+    for _ in range(4):
+        assert await limits.charge_source(arrived()) is None
+        await limits.admit(identified("s"))
+    assert limits.charged == {"source.address": 4, "token.subject": 2 * 2, "route": 1}
+    assert limits.would_have_refused == {"route": 3}
+    assert limits.buckets == 4
+    assert limits.storage_up is None
+
+
+async def test_a_single_rule_is_counted_too():
+    limits = built({"key": "token.subject", "rate": "1/hour", "burst": 2})
+    for _ in range(4):
+        await limits.admit(identified("s"))
+    assert limits.charged == {"token.subject": 2}

@@ -207,3 +207,16 @@ def test_what_a_source_had_counted_stays_when_it_is_replaced():
     snapshot = told(metrics)
     assert snapshot.values[series.MEMO_HITS.name] == {(): 6}
     assert snapshot.values[series.MEMO_ENTRIES.name] == {(): 2}
+
+
+def test_a_count_that_was_taken_over_is_not_counted_twice():
+    metrics = Metrics()
+    hits = {"a": 5}
+    source: Any = lambda: [(series.LIMIT_SHADOW, (name,), count) for name, count in hits.items()]  # noqa: E731
+    before = metrics.watch(source)
+    after = metrics.watch(source, from_now=True)
+    before()
+    hits.update(a=7, b=1)
+    assert told(metrics).values[series.LIMIT_SHADOW.name] == {("a",): 7, ("b",): 1}
+    after()
+    assert told(metrics).values[series.LIMIT_SHADOW.name] == {("a",): 7, ("b",): 1}

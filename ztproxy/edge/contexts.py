@@ -45,6 +45,8 @@ class Contexts(msgspec.Struct, frozen=True):
     """Whether client certificates are asked for."""
     warnings: tuple[str, ...] = ()
     """What the operator should know and what does not stop the start."""
+    ends: tuple[tuple[str, Path, float], ...] = ()
+    """Of each certificate here: what it is for (`listener`, `authority`), its file, its end in seconds since 1970."""
 
     def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> EdgeTls:
         """A server-side TLS object over two memory buffers."""
@@ -62,7 +64,9 @@ def build(listener: settings.Listener, now: float) -> Contexts:
         ContextError: a file cannot be read, holds no certificate, or key and certificate do not belong together.
     """
     asked = listener.client_certificates
-    authorities = [certificate for path in asked.authorities for certificate in read_authorities(path)]
+    found = [(path, certificate) for path in asked.authorities for certificate in read_authorities(path)]
+    authorities = [certificate for _, certificate in found]
+    ends = [("authority", path, certificate.not_valid_after_utc.timestamp()) for path, certificate in found]
     by_name: dict[str, ssl.SSLContext] = {}
     contexts: list[ssl.SSLContext] = []
     warnings: list[str] = []
@@ -70,6 +74,7 @@ def build(listener: settings.Listener, now: float) -> Contexts:
         context = _context(listener, authorities)
         certificate = _load_pair(context, pair)
         warnings += _doubts(pair, certificate, now)
+        ends.append(("listener", pair.certificate, certificate.not_valid_after_utc.timestamp()))
         contexts.append(context)
         for name in _names(certificate):
             by_name.setdefault(name, context)
@@ -77,7 +82,7 @@ def build(listener: settings.Listener, now: float) -> Contexts:
         raise ContextError(f"{listener.address}: an https listener needs a certificate")
     default = contexts[0]
     default.sni_callback = _chooser(default, by_name)
-    return Contexts(default, by_name, asks=asked.mode != "off", warnings=tuple(warnings))
+    return Contexts(default, by_name, asks=asked.mode != "off", warnings=tuple(warnings), ends=tuple(ends))
 
 
 def read_authorities(path: Path) -> list[x509.Certificate]:

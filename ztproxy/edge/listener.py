@@ -126,6 +126,10 @@ class Listener:
         self._contexts = contexts
         self._describe = describe
         self._live: set[SocketWire] = set()
+        self.accepted = 0
+        """Connections, since it was made."""
+        self.completed = 0
+        """TLS handshakes, likewise."""
         self._empty = asyncio.Event()
         self._empty.set()
         self._server: asyncio.AbstractServer | None = None
@@ -197,8 +201,13 @@ class Listener:
 
     def opened(self, wire: SocketWire) -> None:
         """A connection was accepted."""
+        self.accepted += 1
         self._live.add(wire)
         self._empty.clear()
+
+    def handshake_completed(self) -> None:
+        """A TLS handshake came about."""
+        self.completed += 1
 
     def gone(self, wire: SocketWire) -> None:
         """It is no more."""

@@ -43,6 +43,9 @@ class TlsEndpoint(Endpoint, Protocol):
     def describe(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal:
         """The client certificate, read."""
 
+    def handshake_completed(self) -> None:
+        """Count it."""
+
     def handshake_failed(self, failed: model.HandshakeFailed, /) -> None:
         """Tell the operator."""
 
@@ -240,6 +243,7 @@ class TlsWire(SocketWire):
         self._application = application
         self._received = application.received
         self._connected = True
+        endpoint.handshake_completed()
         application.connected(self, connection)
 
     def _handshake_failed(self, cause: str) -> None:

@@ -101,6 +101,11 @@ class KeyStore:
         left = (self.usable_until - now) / 3600
         return f"issuer {self.issuer}: {len(self.keys.keys)} keys, good for {left:.1f} hours without it"
 
+    @property
+    def fetched_at(self) -> float | None:
+        """When its keys were last fetched, in seconds since 1970; None when they never were."""
+        return None if self.usable_until == float("-inf") else self.usable_until - self._max_stale
+
     def vouches(self, identity: bytes, wall: float) -> bool:
         """Whether a key that verified a token before is still among the issuer's good ones."""
         return wall < self.usable_until and identity in self.keys.identities

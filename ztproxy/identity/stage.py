@@ -18,6 +18,7 @@ from ztproxy.identity.discovery import fetch_keys
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.issuers import Clock, KeyStore
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
@@ -75,6 +76,16 @@ class Identity:
             yield from (f"{address}: {fact}" for fact in revocation.summary(now))
         for store in self._stores:
             yield store.summary(now)
+
+    @property
+    def stores(self) -> Sequence[KeyStore]:
+        """The keys of each issuer."""
+        return self._stores
+
+    @property
+    def revocation(self) -> Mapping[str, Revocation]:
+        """By listener that has revocation lists."""
+        return self._revocation
 
     async def identify(self, routed: Routed) -> Identified | Refusal:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""

@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Self
 
 from limits.errors import StorageError
@@ -116,7 +117,10 @@ class Limits:
         now = int(arrived.monotonic * SECOND)
         if self._shared is None and len(wanted) == 1 and (rule := wanted[0]).enforced:
             state = self._local.take_one(rule.key(source, route, certificate, token), rule.quota, now)
-            return refusals.status(rule, state) if state.admitted else self._judge(wanted, (state,))
+            if not state.admitted:
+                return self._judge(wanted, (state,))
+            rule.charged += 1
+            return refusals.status(rule, state)
         charges = [rule.charge(source, route, certificate, token) for rule in wanted]
         if self._shared is None:
             return self._judge(wanted, self._local.take(charges, now))
@@ -151,9 +155,29 @@ class Limits:
                     refused = wait, rule, state
         if refused is not None:
             return refusals.rate_limited(refused[1], refused[2], shadow)
+        for rule, state in zip(wanted, states, strict=True):
+            rule.charged += state.admitted
         if tightest is not None:
             return refusals.status(tightest[1], tightest[2], shadow)
         return _with_shadow(None, shadow) if shadow else None
+
+    @property
+    def charged(self) -> Mapping[str, int]:
+        """By name of the rule: requests that fitted into their bucket."""
+        counted: Counter[str] = Counter()
+        for rule in {*self._source, *chain.from_iterable(self._routes.values())}:
+            counted[rule.name] += rule.charged
+        return counted
+
+    @property
+    def buckets(self) -> int:
+        """How many there are in the process."""
+        return len(self._local)
+
+    @property
+    def storage_up(self) -> bool | None:
+        """Whether the shared storage answers; None where there is none."""
+        return None if self._shared is None else not self._shared.away
 
     async def close(self) -> None:
         """Close the storage's connections."""

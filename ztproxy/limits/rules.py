@@ -13,12 +13,14 @@ from ztproxy.model import Certificate, Token
 class Rule:
     """One rule, ready to be charged."""
 
-    __slots__ = ("_first", "_parts", "_prefix", "enforced", "local", "name", "quota", "source_only")
+    __slots__ = ("_first", "_parts", "_prefix", "charged", "enforced", "local", "name", "quota", "source_only")
 
     def __init__(self, rule: LimitRule, prefix: str) -> None:
         """Take a rule and what tells its buckets from those of all other rules."""
         self.name = rule.name
         self.enforced = not rule.shadow
+        self.charged = 0
+        """Requests that fitted into their bucket."""
         self.local = rule.on_failure == "local"
         self.source_only = rule.keys == ("source.address",)
         self.quota: Quota = quota(*rule.rate, rule.burst or rule.rate.limit)

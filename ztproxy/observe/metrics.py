@@ -128,20 +128,31 @@ class Metrics:
 
     # -- what others count
 
-    def watch(self, source: Source) -> Callable[[], None]:
+    def watch(self, source: Source, *, from_now: bool = False) -> Callable[[], None]:
         """Ask this part too, until the function that is returned is called; what it had counted then stays.
 
         A part that is replaced by a reload begins to count anew, and the sums must not fall.
+
+        Args:
+            source: read whenever a snapshot is made.
+            from_now: what it has counted before is not counted again: it took the count over from another.
         """
-        self._sources.append(source)
+        before: dict[tuple[str, Labels], float] = {}
+        if from_now:
+            before = {(of.name, labels): value for of, labels, value in source() if of.kind == "counter"}
+
+        def read() -> Iterator[Reading]:
+            for of, labels, value in source():
+                yield of, labels, value - before.get((of.name, labels), 0)
 
         def stop() -> None:
-            if source in self._sources:
-                self._sources.remove(source)
-                for reading in source():
+            if read in self._sources:
+                self._sources.remove(read)
+                for reading in read():
                     if reading[0].kind == "counter":
                         self._past.take(reading)
 
+        self._sources.append(read)
         return stop
 
     def snapshot(self) -> bytes:
