@@ -146,6 +146,11 @@ class Listener:
         return len(self._live)
 
     @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._contexts is not None
+
+    @property
     def contexts(self) -> Contexts:
         """What TLS shows and asks for."""
         if self._contexts is None:

@@ -1,0 +1,60 @@
+"""What in a status wants attention."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.observed import CERTIFICATE, DAY, ISSUER, LIMITS, LOAD, LOGS, NOW, POLICY, REVOCATION, SERVER, worker
+from ztproxy.observe.fleet import Reloads, WorkerLine, joined
+from ztproxy.observe.problems import problems
+
+READY = (WorkerLine(10, "ready", NOW),)
+
+
+def found(*workers, lines=READY, reloads=None):
+    return list(problems(joined(workers, lines, reloads or Reloads(1, 0, NOW), NOW)))
+
+
+def test_a_proxy_that_is_well_has_none():
+    assert found(worker()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "said"),
+    [
+        ("issuer", replace(ISSUER, keys=0, failures=3, last_failure="no answer"), "login.test: no keys; its tokens"),
+        ("issuer", replace(ISSUER, keys=0, fetched_at=None), "not fetched yet"),
+        ("issuer", replace(ISSUER, failures=3, last_failure="no answer within 5 s"), "(3 times): no answer within 5 s"),
+        ("certificate", replace(CERTIFICATE, not_after=NOW + 6.5 * DAY), "gateway.pem (listener) expires in 6.5 days"),
+        ("certificate", replace(CERTIFICATE, not_after=NOW - 1), "gateway.pem (listener) has expired"),
+        ("revocation", replace(REVOCATION, next_update=NOW - 1), "list of CN=Clients is not current"),
+        ("revocation", replace(REVOCATION, next_update=None), "list of CN=Clients is not current"),
+        ("server", replace(SERVER, healthy=False), "orders: http://10.0.0.5:8080 fails its health checks"),
+        ("server", replace(SERVER, ejected=True), "orders: http://10.0.0.5:8080 is left out after failures"),
+        ("limits", replace(LIMITS, up=False), "the storage (redis) does not answer"),
+        ("load", replace(LOAD, overloaded=True), "overloaded"),
+        ("logs", replace(LOGS, decisions_healthy=False), "decisions cannot be recorded"),
+    ],
+)  # fmt: skip
+def test_each_is_said_once_though_every_worker_sees_it(kind, changed, said):
+    (problem,) = found(worker(10, **{kind: changed}), worker(11, **{kind: changed}))
+    assert said in problem
+
+
+def test_a_certificate_with_a_week_left_is_none():
+    assert found(worker(certificate=replace(CERTIFICATE, not_after=NOW + 7 * DAY))) == []
+
+
+def test_a_reload_that_failed_is_said_with_its_problems():
+    said = found(worker(), reloads=Reloads(1, 1, NOW, NOW, ("z.yaml:3:1: nonsense",)))
+    assert said == ["the last reload failed, and what was there before is still in use: z.yaml:3:1: nonsense"]
+
+
+def test_workers_that_are_not_there_are_said():
+    assert found(lines=()) == ["no worker is ready"]
+    dead = (*READY, WorkerLine(11, "dead", NOW))
+    assert found(worker(), lines=dead) == ["worker 11 died and is not replaced yet"]
+
+
+def test_policies_that_differ_are_said():
+    (said,) = found(worker(10), worker(11, policy=replace(POLICY, revision="b" * 64)))
+    assert said == f"workers decide by different policies: {'a' * 12}, {'b' * 12}"

@@ -1,0 +1,80 @@
+"""The status read as figures."""
+
+from msgspec.structs import replace
+
+from tests.observed import ISSUER, LIMITS, NOW, REVOCATION, SERVER, worker
+from ztproxy.observe import catalogue as series
+from ztproxy.observe import readings
+from ztproxy.observe.snapshot import Snapshot
+
+
+def told(found):
+    snapshot = Snapshot()
+    for reading in found:
+        snapshot.take(reading)
+    return {name.removeprefix("ztproxy_"): values for name, values in snapshot.values.items()}
+
+
+def test_the_basis():
+    assert told(readings.of_basis(worker().basis, NOW)) == {
+        "policy_info": {("embedded", "a" * 64): 1},
+        "policy_loaded_timestamp_seconds": {(): NOW - 3600},
+        "issuer_keys": {("https://login.test",): 2},
+        "issuer_fetch_failures": {("https://login.test",): 0},
+        "issuer_keys_age_seconds": {("https://login.test",): 60},
+        "certificate_not_after_timestamp_seconds": {("listener", "0.0.0.0:8443", "gateway.pem"): NOW + 90 * 86400},
+        "revocation_list_next_update_timestamp_seconds": {("0.0.0.0:8443", "CN=Clients"): NOW + 86400},
+    }
+
+
+def test_keys_that_were_never_fetched_have_no_age_and_a_list_without_an_end_is_over():
+    basis = worker(
+        issuer=replace(ISSUER, keys=0, fetched_at=None), revocation=replace(REVOCATION, next_update=None)
+    ).basis
+    found = told(readings.of_basis(basis, NOW))
+    assert "issuer_keys_age_seconds" not in found
+    assert found["issuer_keys"] == {("https://login.test",): 0}
+    assert list(found["revocation_list_next_update_timestamp_seconds"].values()) == [0]
+
+
+def test_judging_and_servers():
+    assert told(readings.of_judging(worker().judging)) == {
+        "limit_charges_total": {("token.subject",): 90},
+        "limit_shadow_refusals_total": {("route",): 4},
+        "limit_buckets": {(): 5},
+        "limit_storage_up": {(): 1},
+        "revocation_unchecked_total": {("0.0.0.0:8443",): 7},
+        "memo_hits_total": {(): 30},
+        "memo_misses_total": {(): 10},
+        "memo_entries": {(): 8},
+    }
+    assert "limit_storage_up" not in told(readings.of_judging(worker(limits=replace(LIMITS, up=None)).judging))
+    of = ("orders", "http://10.0.0.5:8080")
+    found = told(readings.of_servers([replace(SERVER, healthy=False)]))
+    assert {name: values[of] for name, values in found.items()} == {
+        "upstream_requests_total": 100,
+        "upstream_failures_total": 2,
+        "upstream_retries_total": 1,
+        "upstream_requests_in_flight": 1,
+        "upstream_connections": 4,
+        "upstream_idle_connections": 3,
+        "upstream_healthy": 0,
+        "upstream_ejected": 0,
+    }
+
+
+def test_listeners_load_and_logs():
+    one = worker()
+    found = told([*readings.of_listeners(one.listeners), *readings.of_load(one.load), *readings.of_logs(one.logs)])
+    assert found == {
+        "connections": {("0.0.0.0:8443",): 12},
+        "connections_total": {("0.0.0.0:8443",): 40},
+        "handshakes_total": {("0.0.0.0:8443", "completed"): 39},
+        "requests_in_flight": {(): 3},
+        "overloaded": {(): 0},
+        "overload_refusals_total": {("requests",): 1},
+        "streams": {("websocket",): 2},
+        "log_lost_total": {("access",): 0, ("decisions",): 0},
+    }
+    plain = replace(one.listeners[0], protocol="http")
+    assert series.HANDSHAKES.name not in told(readings.of_listeners([plain]))

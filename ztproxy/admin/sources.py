@@ -1,0 +1,175 @@
+"""What the parts of a worker say of themselves, in the words of a status."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from cryptography import x509
+
+from ztproxy.config.settings import Route, Settings
+from ztproxy.edge.contexts import Contexts
+from ztproxy.edge.listener import Listener
+from ztproxy.identity.issuers import KeyStore
+from ztproxy.observe import AccessLog, DecisionLog
+from ztproxy.observe.status import (
+    Basis,
+    CertificateStatus,
+    IssuerStatus,
+    Judging,
+    LimitsStatus,
+    ListenerStatus,
+    LogsStatus,
+    MemoStatus,
+    PolicyStatus,
+    RevocationStatus,
+    ServerStatus,
+)
+from ztproxy.parts import Parts
+
+
+class ServerView(Protocol):
+    """What `upstream/` says of one server."""
+
+    @property
+    def route(self) -> str: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def healthy(self) -> bool: ...
+    @property
+    def ejected_until(self) -> float | None: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def retries(self) -> int: ...
+
+
+class MemoCounts(Protocol):
+    """What `policy/` counts of its memo."""
+
+    hits: int
+    misses: int
+
+    @property
+    def entries(self) -> int: ...
+
+
+class BasisOf:
+    """What the decisions of one configuration rest on; what cannot change with it is read once."""
+
+    def __init__(self, parts: Parts, loaded_at: float) -> None:
+        self._parts = parts
+        self.loaded_at = loaded_at
+        self._certificates = tuple(_certificates(parts.settings, parts.contexts))
+
+    def __call__(self, now: float) -> Basis:
+        """As it stands at `now`, in seconds since 1970."""
+        parts = self._parts
+        policy = parts.settings.policy
+        return Basis(
+            PolicyStatus(
+                policy.engine,
+                policy.server.url if policy.engine == "server" else str(policy.path),
+                policy.entrypoint,
+                parts.engine.revision,
+                self.loaded_at,
+            ),
+            tuple(_issuer(store, now) for store in parts.identity.stores),
+            self._certificates,
+            tuple(_revocation(parts)),
+        )
+
+
+def _issuer(store: KeyStore, now: float) -> IssuerStatus:
+    fetched_at = store.fetched_at
+    good = now < store.usable_until
+    return IssuerStatus(
+        store.issuer,
+        len(store.keys.keys) if good else 0,
+        fetched_at,
+        None if fetched_at is None else store.usable_until,
+        store.failures,
+        store.last_failure if store.failures else "",
+    )
+
+
+def _revocation(parts: Parts) -> Iterator[RevocationStatus]:
+    for address, revocation in parts.identity.revocation.items():
+        for one in revocation.lists:
+            next_update = None if one.next_update == float("-inf") else one.next_update
+            yield RevocationStatus(address, one.name, len(one.revoked), one.this_update, next_update)
+
+
+def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:
+    for listener, own in zip(settings.listeners, contexts, strict=True):
+        for use, file, end in own.ends if own is not None else ():
+            yield CertificateStatus(use, str(listener.address), file.name, end)
+    for route in settings.routes:
+        yield from _shown_to_servers(route)
+
+
+def _shown_to_servers(route: Route) -> Iterator[CertificateStatus]:
+    file: Path | None = None if route.upstream.tls is None else route.upstream.tls.certificate
+    if file is None:
+        return
+    try:
+        end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):  # it was read a moment ago; whoever replaced it reloads
+        return
+    yield CertificateStatus("upstream", route.name, file.name, end.timestamp())
+
+
+def judging_of(parts: Parts, memo: MemoCounts | None) -> Judging:
+    """What limits, revocation lists and the memo have counted."""
+    limits = parts.limits
+    scheme = parts.settings.limits.storage.partition(":")[0]
+    return Judging(
+        LimitsStatus(
+            "redis" if scheme == "rediss" else scheme,
+            limits.storage_up,
+            limits.buckets,
+            dict(limits.charged),
+            dict(limits.would_have_refused),
+        ),
+        {address: one.let_in_unchecked for address, one in parts.identity.revocation.items()},
+        None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
+    )
+
+
+def servers_of(views: Iterable[ServerView]) -> Iterator[ServerStatus]:
+    """The servers of all routes."""
+    for one in views:
+        yield ServerStatus(
+            one.route,
+            one.server,
+            one.healthy,
+            one.ejected_until is not None,
+            one.in_flight,
+            one.connections,
+            one.idle,
+            one.requests,
+            one.failures,
+            one.retries,
+        )
+
+
+def listeners_of(listeners: Iterable[Listener]) -> Iterator[ListenerStatus]:
+    """The sockets that clients connect to."""
+    for one in listeners:
+        protocol = "https" if one.secure else "http"
+        yield ListenerStatus(one.name, one.address, protocol, one.open, one.accepted, one.completed)
+
+
+def logs_of(access: AccessLog, decisions: DecisionLog | None) -> LogsStatus:
+    """Whether logs keep up."""
+    if decisions is None:
+        return LogsStatus(access.lost, 0, None)
+    return LogsStatus(access.lost, decisions.lost, decisions.healthy)

@@ -1,0 +1,151 @@
+"""The status for a person: what is wrong first, then a table for each kind of thing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from ztproxy.observe.fleet import FleetStatus
+from ztproxy.observe.status import IssuerStatus, ServerStatus
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+Row = Sequence[str]
+
+
+def lines(status: FleetStatus) -> Iterator[str]:
+    """What `ztproxy status` prints; nothing that a file or an answer holds can steer the terminal."""
+    return (_plain(line) for line in _lines(status))
+
+
+def _lines(status: FleetStatus) -> Iterator[str]:
+    found = len(status.problems)
+    verdict = f"{found} problem{'s' if found > 1 else ''}" if found else "all is well"
+    yield f"ztproxy {status.version}: {verdict}"
+    for problem in status.problems:
+        yield f"  ! {problem}"
+    for title, head, rows in _tables(status):
+        if body := list(rows):
+            yield ""
+            yield title
+            yield from (f"  {line}" for line in _aligned([head, *body]))
+    yield ""
+    yield from (f"{name:<12}{said}" for name, said in _facts(status))
+
+
+def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
+    now = status.at
+    yield (
+        "workers",
+        ("PID", "STATE", "SINCE", "RESTARTS"),
+        ((str(one.pid), one.state, _ago(now - one.since), str(one.restarts)) for one in status.workers),
+    )
+    yield (
+        "policy",
+        ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"),
+        (
+            (one.revision[:12], one.engine, one.source, one.entrypoint, _ago(now - one.loaded_at))
+            for one in status.policies
+        ),
+    )
+    yield (
+        "listeners",
+        ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"),
+        ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners),
+    )
+    yield ("issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), (_issuer(one, now) for one in status.issuers))
+    yield (
+        "certificates",
+        ("USE", "OF", "FILE", "ENDS", "IN"),
+        ((one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates),
+    )
+    yield (
+        "revocation lists",
+        ("LISTENER", "AUTHORITY", "REVOKED", "MADE", "NEXT UPDATE IN"),
+        (
+            (
+                one.listener,
+                one.authority,
+                str(one.revoked),
+                _ago(now - one.this_update),
+                "never" if one.next_update is None else _in(one.next_update - now),
+            )
+            for one in status.revocation
+        ),
+    )
+    yield (
+        "servers",
+        ("ROUTE", "SERVER", "STATE", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES", "RETRIES"),
+        (
+            (
+                one.route,
+                one.server,
+                _state(one),
+                *map(str, (one.in_flight, one.connections, one.requests, one.failures, one.retries)),
+            )
+            for one in status.servers
+        ),
+    )
+
+
+def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
+    now, reloads = status.at, status.reloads
+    last = "" if reloads.last_success is None else f", configuration taken up {_ago(now - reloads.last_success)}"
+    yield "reloads", f"{reloads.succeeded} done, {reloads.failed} failed{last}"
+    if (limits := status.limits) is not None:
+        up = {True: ", answers", False: ", does not answer", None: ""}[limits.up]
+        yield "limits", f"{limits.storage}{up}; {limits.buckets} buckets in the process"
+    if (memo := status.memo) is not None:
+        asked = memo.hits + memo.misses
+        share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"
+        yield "memo", f"{share}, {memo.entries} entries"
+    if (load := status.load) is not None:
+        state = "refusing new work" if load.overloaded else "taking new work"
+        refused = sum(load.refused.values())
+        yield (
+            "load",
+            f"{load.in_flight} requests, {sum(load.streams.values())} streams; {state}, {refused} refused so far",
+        )
+    if (logs := status.logs) is not None:
+        decisions = "" if logs.decisions_healthy is None else f", {logs.decisions_lost} decisions lost"
+        yield "logs", f"{logs.access_lost} lines lost{decisions}"
+
+
+def _issuer(one: IssuerStatus, now: float) -> Row:
+    return (
+        one.issuer,
+        str(one.keys),
+        "never" if one.fetched_at is None else _ago(now - one.fetched_at),
+        "-" if one.good_until is None else _in(one.good_until - now),
+        f"{one.failures} failures" if one.failures else "ok" if one.keys else "no keys",
+    )
+
+
+def _state(server: ServerStatus) -> str:
+    return "unhealthy" if not server.healthy else "left out" if server.ejected else "ok"
+
+
+def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _plain(text: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def _span(seconds: float) -> str:
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{int(seconds // unit)} {name}"
+    return f"{max(0, int(seconds))} s"
+
+
+def _ago(seconds: float) -> str:
+    return f"{_span(seconds)} ago"
+
+
+def _in(seconds: float) -> str:
+    return _span(seconds) if seconds > 0 else "over"
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

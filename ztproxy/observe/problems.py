@@ -1,0 +1,56 @@
+"""What in a status wants somebody's attention: `ztproxy status` prints it first and ends with 1."""
+
+from collections.abc import Iterator
+
+from ztproxy.observe.fleet import FleetStatus
+
+WARNED_BEFORE = 7 * 86400.0
+"""Seconds before a certificate's end."""
+READY = "ready"
+
+
+def problems(status: FleetStatus) -> Iterator[str]:
+    """Each in a sentence that names what is wrong."""
+    yield from _workers(status)
+    yield from _trust(status)
+    for server in status.servers:
+        if not server.healthy:
+            yield f"route {server.route}: {server.server} fails its health checks"
+        elif server.ejected:
+            yield f"route {server.route}: {server.server} is left out after failures"
+    if status.limits is not None and status.limits.up is False:
+        yield f"limits: the storage ({status.limits.storage}) does not answer"
+    if status.load is not None and status.load.overloaded:
+        yield "overloaded: new requests are refused"
+    if status.logs is not None and status.logs.decisions_healthy is False:
+        yield "decisions cannot be recorded"
+
+
+def _workers(status: FleetStatus) -> Iterator[str]:
+    if not any(worker.state == READY for worker in status.workers):
+        yield "no worker is ready"
+    for worker in status.workers:
+        if worker.state == "dead":
+            yield f"worker {worker.pid} died and is not replaced yet"
+    for problem in status.reloads.problems:
+        yield f"the last reload failed, and what was there before is still in use: {problem}"
+    if len(status.policies) > 1:
+        revisions = ", ".join(policy.revision[:12] for policy in status.policies)
+        yield f"workers decide by different policies: {revisions}"
+
+
+def _trust(status: FleetStatus) -> Iterator[str]:
+    now = status.at
+    for issuer in status.issuers:
+        if not issuer.keys:
+            yield f"issuer {issuer.issuer}: no keys; its tokens are refused: {issuer.last_failure or 'not fetched yet'}"
+        elif issuer.failures:
+            yield f"issuer {issuer.issuer}: its keys cannot be fetched ({issuer.failures} times): {issuer.last_failure}"
+    for certificate in status.certificates:
+        left = certificate.not_after - now
+        if left < WARNED_BEFORE:
+            end = "has expired" if left <= 0 else f"expires in {left / 86400:.1f} days"
+            yield f"{certificate.name}: certificate {certificate.file} ({certificate.use}) {end}"
+    for revocation in status.revocation:
+        if revocation.next_update is None or revocation.next_update <= now:
+            yield f"{revocation.listener}: the revocation list of {revocation.authority} is not current"

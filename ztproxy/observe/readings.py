@@ -1,0 +1,84 @@
+"""A status read as figures: what `ztproxy status` says and what the metrics say is one and the same."""
+
+from collections.abc import Iterable, Iterator
+
+from ztproxy.observe import catalogue as series
+from ztproxy.observe.series import Reading
+from ztproxy.observe.status import Basis, Judging, ListenerStatus, LoadStatus, LogsStatus, ServerStatus
+
+
+def of_basis(basis: Basis, now: float) -> Iterator[Reading]:
+    """Policy, issuers, certificates, revocation lists; `now` in seconds since 1970."""
+    policy = basis.policy
+    yield series.POLICY_INFO, (policy.engine, policy.revision), 1
+    yield series.POLICY_LOADED, (), policy.loaded_at
+    for issuer in basis.issuers:
+        of = (issuer.issuer,)
+        yield series.ISSUER_KEYS, of, issuer.keys
+        yield series.ISSUER_FAILURES, of, issuer.failures
+        if issuer.fetched_at is not None:
+            yield series.ISSUER_KEYS_AGE, of, max(0.0, now - issuer.fetched_at)
+    for certificate in basis.certificates:
+        yield series.CERTIFICATE_END, (certificate.use, certificate.name, certificate.file), certificate.not_after
+    for revocation in basis.revocation:
+        yield series.REVOCATION_END, (revocation.listener, revocation.authority), revocation.next_update or 0.0
+
+
+def of_judging(judging: Judging) -> Iterator[Reading]:
+    """Limits, unchecked certificates, memo."""
+    limits = judging.limits
+    for rule, count in limits.charged.items():
+        yield series.LIMIT_CHARGES, (rule,), count
+    for rule, count in limits.shadow_refused.items():
+        yield series.LIMIT_SHADOW, (rule,), count
+    yield series.LIMIT_BUCKETS, (), limits.buckets
+    if limits.up is not None:
+        yield series.LIMIT_STORAGE_UP, (), limits.up
+    for listener, count in judging.unchecked.items():
+        yield series.REVOCATION_UNCHECKED, (listener,), count
+    memo = judging.memo
+    if memo is not None:
+        yield series.MEMO_HITS, (), memo.hits
+        yield series.MEMO_MISSES, (), memo.misses
+        yield series.MEMO_ENTRIES, (), memo.entries
+
+
+def of_servers(servers: Iterable[ServerStatus]) -> Iterator[Reading]:
+    """The servers of all routes."""
+    for server in servers:
+        of = (server.route, server.server)
+        yield series.UPSTREAM_REQUESTS, of, server.requests
+        yield series.UPSTREAM_FAILURES, of, server.failures
+        yield series.UPSTREAM_RETRIES, of, server.retries
+        yield series.UPSTREAM_IN_FLIGHT, of, server.in_flight
+        yield series.UPSTREAM_CONNECTIONS, of, server.connections
+        yield series.UPSTREAM_IDLE, of, server.idle
+        yield series.UPSTREAM_HEALTHY, of, server.healthy
+        yield series.UPSTREAM_EJECTED, of, server.ejected
+
+
+def of_listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Reading]:
+    """Connections and handshakes."""
+    for listener in listeners:
+        of = (listener.address,)
+        yield series.CONNECTIONS, of, listener.open
+        yield series.ACCEPTED, of, listener.accepted
+        if listener.protocol == "https":
+            yield series.HANDSHAKES, (listener.address, "completed"), listener.handshakes
+
+
+def of_load(load: LoadStatus) -> Iterator[Reading]:
+    """What is under way."""
+    yield series.IN_FLIGHT, (), load.in_flight
+    yield series.OVERLOADED, (), load.overloaded
+    for cause, count in load.refused.items():
+        yield series.OVERLOAD_REFUSALS, (cause,), count
+    for kind, count in load.streams.items():
+        yield series.STREAMS, (kind,), count
+
+
+def of_logs(logs: LogsStatus) -> Iterator[Reading]:
+    """What logs could not keep."""
+    yield series.LOST, ("access",), logs.access_lost
+    if logs.decisions_healthy is not None:
+        yield series.LOST, ("decisions",), logs.decisions_lost

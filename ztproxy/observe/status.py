@@ -1,0 +1,173 @@
+"""What a worker is doing and what it rests on: the document behind `ztproxy status`, and behind most gauges.
+
+Times are seconds since 1970. docs/observability.md describes the document; keys are only ever added.
+"""
+
+import msgspec
+
+
+class PolicyStatus(msgspec.Struct, frozen=True):
+    """The policy in use."""
+
+    engine: str
+    """`embedded` or `server`."""
+    source: str
+    """Its directory, or the server's URL."""
+    entrypoint: str
+    revision: str
+    loaded_at: float
+
+
+class IssuerStatus(msgspec.Struct, frozen=True):
+    """An issuer, and how its keys stand."""
+
+    issuer: str
+    keys: int
+    """How many count now; 0 where none was ever fetched, or the last ones are too old."""
+    fetched_at: float | None
+    good_until: float | None
+    """Until when its keys count if it stays away."""
+    failures: int
+    """Attempts in a row that failed."""
+    last_failure: str
+
+
+class CertificateStatus(msgspec.Struct, frozen=True):
+    """A certificate in use, and its end."""
+
+    use: str
+    """`listener` (shown to clients), `authority` (clients' are verified with it), `upstream` (shown to servers)."""
+    name: str
+    """The listener's address, or the route."""
+    file: str
+    not_after: float
+
+
+class RevocationStatus(msgspec.Struct, frozen=True):
+    """A revocation list."""
+
+    listener: str
+    authority: str
+    revoked: int
+    this_update: float
+    next_update: float | None
+    """Null where it does not say; such a list is never current."""
+
+
+class ServerStatus(msgspec.Struct, frozen=True):
+    """A server of a route."""
+
+    route: str
+    server: str
+    healthy: bool
+    ejected: bool
+    in_flight: int
+    connections: int
+    idle: int
+    requests: int
+    failures: int
+    retries: int
+
+
+class LimitsStatus(msgspec.Struct, frozen=True):
+    """The limits' storage, and what its rules did."""
+
+    storage: str
+    """`memory`, `machine` or `redis`."""
+    up: bool | None
+    """Whether the shared storage answers; null where there is none."""
+    buckets: int
+    """In the process."""
+    charged: dict[str, int]
+    """By rule: requests that fitted into their bucket."""
+    shadow_refused: dict[str, int]
+    """By rule in shadow mode: requests that it would have refused."""
+
+
+class ListenerStatus(msgspec.Struct, frozen=True):
+    """A listening socket."""
+
+    address: str
+    """As configured."""
+    bound: str
+    """Where it really listens."""
+    protocol: str
+    open: int
+    accepted: int
+    handshakes: int
+    """TLS handshakes that came about."""
+
+
+class MemoStatus(msgspec.Struct, frozen=True):
+    """The memo of decisions."""
+
+    hits: int
+    misses: int
+    entries: int
+
+
+class LoadStatus(msgspec.Struct, frozen=True):
+    """What is under way, and whether new work is refused."""
+
+    in_flight: int
+    overloaded: bool
+    refused: dict[str, int]
+    """By cause: requests refused for overload."""
+    streams: dict[str, int]
+    """By kind: streams open."""
+
+
+class LogsStatus(msgspec.Struct, frozen=True):
+    """Whether logs keep up."""
+
+    access_lost: int
+    decisions_lost: int
+    decisions_healthy: bool | None
+    """Null where there is no decision log."""
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What decisions rest on: it changes with a reload, as a whole."""
+
+    policy: PolicyStatus
+    issuers: tuple[IssuerStatus, ...]
+    certificates: tuple[CertificateStatus, ...]
+    revocation: tuple[RevocationStatus, ...]
+
+
+class Judging(msgspec.Struct, frozen=True):
+    """What judging requests has come to so far."""
+
+    limits: LimitsStatus
+    unchecked: dict[str, int]
+    """By listener: requests let in although whether their certificate was revoked was not known."""
+    memo: MemoStatus | None = None
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """One worker's word."""
+
+    worker: str
+    pid: int
+    started_at: float
+    draining: bool
+    basis: Basis
+    judging: Judging
+    servers: tuple[ServerStatus, ...]
+    listeners: tuple[ListenerStatus, ...]
+    logs: LogsStatus
+    load: LoadStatus | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(WorkerStatus)
+
+
+def encode(status: WorkerStatus) -> bytes:
+    """As it travels from a worker to the supervisor."""
+    return _encoder.encode(status)
+
+
+def decode(status: bytes) -> WorkerStatus:
+    """Raises `msgspec.DecodeError`."""
+    return _decoder.decode(status)
