@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from ztproxy.config import reference
+from ztproxy.config.checks import shared_limits
 from ztproxy.config.loading import ConfigError, find, load, parse
 from ztproxy.config.settings import Settings
 
@@ -87,6 +88,16 @@ def test_json_is_yaml(tmp_path):
         ),
         (
             "version: 1",
+            "version: 1\nlimits: {storage: 'machine://here', rules: []}",
+            "`limits.storage`: string should match pattern",
+        ),
+        (
+            "version: 1",
+            "version: 1\nlimits: {storage: 'machine://', password: {env: HOME}}",
+            "machine:// takes no password",
+        ),
+        (
+            "version: 1",
             "version: 1\nlimits: {storage: redis://h, password: {env: ZT_NONE}}",
             "the environment has no ZT_NONE",
         ),
@@ -114,6 +125,31 @@ def test_two_routes_never_share_a_host_and_path(tmp_path):
 def test_several_issuers_demand_that_a_route_says_whose_tokens_count(tmp_path):
     issuers = "issuers: [{issuer: 'https://a', audiences: [x]}, {issuer: 'https://b', audiences: [x]}]\n"
     assert "route all: several issuers are configured" in problems(PLAIN + issuers, tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "route", "place"),
+    [
+        ("limits: {rules: [{key: source.address, rate: 1/hour}]}\n", "", ("limits", "rules", 0)),
+        ("limits: {storage: 'memory://', rules: [{key: route, rate: 1/hour}]}\n", "", ("limits", "storage")),
+        ("", "    limits: [{key: route, rate: 1/hour}]\n", ("routes", 0, "limits", 0)),
+    ],
+)
+def test_workers_that_would_each_count_for_themselves_are_refused_where_the_line_to_change_is(
+    tmp_path, more, route, place
+):
+    settings = parse(PLAIN + route + more, tmp_path / "z.yaml")
+    ((found, why),) = shared_limits(settings, 2)
+    assert found == place
+    assert "storage: machine://" in why
+    assert not list(shared_limits(settings, 1))
+
+
+@pytest.mark.parametrize("storage", ["machine://", "machine:///run/ztproxy", "redis://h"])
+def test_workers_that_count_together_are_not(tmp_path, storage):
+    more = f"limits: {{storage: '{storage}', rules: [{{key: source.address, rate: 1/hour}}]}}\n"
+    assert not list(shared_limits(parse(PLAIN + more, tmp_path / "z.yaml"), 8))
+    assert not list(shared_limits(parse(PLAIN, tmp_path / "z.yaml"), 8))
 
 
 def test_off_is_a_word_not_a_boolean(tmp_path):

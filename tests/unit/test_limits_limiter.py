@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import ssl
 
 import pytest
@@ -251,3 +252,26 @@ async def test_a_single_rule_is_counted_too():
     for _ in range(4):
         await limits.admit(identified("s"))
     assert limits.charged == {"token.subject": 2}
+
+
+async def test_workers_of_one_machine_charge_the_same_buckets(tmp_path):
+    storage = f"machine://{tmp_path}/machine"
+    one, two = (built({"key": "token.subject", "rate": "2/hour"}, storage=storage) for _ in range(2))
+    assert isinstance(await one.admit(identified("s")), Admitted)
+    assert (await two.admit(identified("s"))).limit.remaining == 0
+    assert (await one.admit(identified("s"))).reason is Reason.RATE_LIMITED
+    assert isinstance(await two.admit(identified("t")), Admitted)
+    await one.close()
+    await two.close()
+
+
+@pytest.mark.parametrize(("on_failure", "reason"), [("refuse", Reason.OVERLOADED), ("local", None)])
+async def test_a_machine_s_table_that_cannot_be_used(tmp_path, on_failure, reason):
+    limits = built(
+        {"key": "token.subject", "rate": "1/hour", "on_failure": on_failure}, storage=f"machine://{tmp_path}/machine"
+    )
+    await limits.admit(identified("s"))
+    (table,) = (tmp_path / "machine").iterdir()
+    os.truncate(table, 4096)
+    assert getattr(await limits.admit(identified("s")), "reason", None) is reason
+    await limits.close()

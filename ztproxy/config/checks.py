@@ -63,10 +63,24 @@ def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
 def _limits(settings: Settings) -> Iterator[tuple[Place, str]]:
     limits = settings.limits
     yield from _secret(limits.password, ("limits", "password"))
-    if limits.password is not None and limits.storage == "memory://":
-        yield ("limits", "password"), "memory:// takes no password"
+    if limits.password is not None and not limits.storage.startswith("redis"):
+        yield ("limits", "password"), f"{limits.storage.partition('://')[0]}:// takes no password"
     if urlsplit(limits.storage).password:
         yield ("limits", "storage"), "a password does not stand in the configuration: use `limits.password`"
+
+
+def shared_limits(settings: Settings, workers: int) -> Iterator[tuple[Place, str]]:
+    """What several workers cannot agree on: a rate that each of them counts for itself admits that many times it."""
+    limits = settings.limits
+    if workers < 2 or limits.storage != "memory://":  # noqa: PLR2004 - one worker shares with nobody
+        return
+    first: Place | None = ("limits", "rules", 0) if limits.rules else None
+    for index, route in enumerate(settings.routes):
+        if first is None and route.limits:
+            first = ("routes", index, "limits", 0)
+    if first is not None:
+        at = ("limits", "storage") if "storage" in limits.model_fields_set else first
+        yield at, f"{workers} workers would each admit the whole rate: say `storage: machine://` under `limits`"
 
 
 def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:

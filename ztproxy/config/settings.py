@@ -250,14 +250,15 @@ class LimitRule(Section):
 class Limits(Section):
     """Token buckets for every route, and where buckets are kept."""
 
-    storage: str = Field(default="memory://", pattern=r"^(memory://|rediss?://.+)$")
-    """memory:// or redis://[user:password@]host:port/db; the password better as ${...} in `password`."""
+    storage: str = Field(default="memory://", pattern=r"^(memory://|machine://(/.+)?|rediss?://.+)$")
+    """memory:// (one process), machine:// (all processes of this machine, in a file below `state`; or machine:///folder)
+    or redis://host:port/db (several machines)."""
     password: Secret | None = None
     """Redis password."""
     ipv6_prefix: int = Field(default=64, ge=16, le=128)
     """IPv6 clients share a bucket by this prefix."""
     maximum_buckets: int = Field(default=65536, ge=16)
-    """Of memory://; when none is full again new keys are refused."""
+    """Of memory:// and machine://; when none is full again new keys are refused."""
     timeout: Duration = 0.25
     """Longest wait for redis."""
     rules: tuple[LimitRule, ...] = ()

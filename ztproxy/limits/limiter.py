@@ -4,6 +4,7 @@ import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Self
 
 from limits.errors import StorageError
@@ -13,14 +14,21 @@ from ztproxy.config.settings import Settings
 from ztproxy.limits import refusals
 from ztproxy.limits.bucket import SECOND
 from ztproxy.limits.keys import source_key
+from ztproxy.limits.machine import TokenBucketMachineStorage
 from ztproxy.limits.memory import TokenBucketMemoryStorage
 from ztproxy.limits.redis import TokenBucketRedisStorage
 from ztproxy.limits.rules import Rule, by_route, rules
 from ztproxy.limits.token_bucket import BucketState
 from ztproxy.model import Admitted, Arrived, Certificate, Identified, LimitStatus, Refusal, Token
+from ztproxy.store import StoreError
 
 _REMEMBERED = 4096
 """Requests whose shadow refusals by address wait for them to be identified."""
+
+
+Shared = TokenBucketMachineStorage | TokenBucketRedisStorage
+"""Storages that several processes charge."""
+MACHINE = "machine://"
 
 
 def _to_stderr(line: str) -> None:
@@ -40,7 +48,7 @@ class Limits:
         routes: dict[str, tuple[Rule, ...]],
         key_of_source: Callable[[str], str],
         local: TokenBucketMemoryStorage,
-        shared: TokenBucketRedisStorage | None,
+        shared: Shared | None,
     ) -> None:
         """See `build`."""
         self._source = source
@@ -54,18 +62,14 @@ class Limits:
 
     @classmethod
     def build(cls, settings: Settings, report: Callable[[str], None] = _to_stderr) -> Self:
-        """Work out the rules; nothing is connected yet.
+        """Work out the rules, and open what is in files; nothing is connected yet.
 
         Raises:
-            ValueError: a rule whose numbers make no sense together.
+            ValueError: a rule whose numbers make no sense together, or a table that cannot be used.
             LookupError, OSError: the storage's password cannot be read.
         """
         limits = settings.limits
         everywhere = rules(limits.rules)
-        shared = None
-        if limits.storage != "memory://":
-            password = None if limits.password is None else secrets.read(limits.password)
-            shared = TokenBucketRedisStorage(limits.storage, password=password, timeout=limits.timeout, report=report)
         return cls(
             tuple(rule for rule in everywhere if rule.source_only),
             by_route(
@@ -74,7 +78,7 @@ class Limits:
             ),
             source_key(limits.ipv6_prefix),
             TokenBucketMemoryStorage(limits.maximum_buckets),
-            shared,
+            _shared(settings, report),
         )
 
     async def charge_source(self, arrived: Arrived) -> Refusal | None:
@@ -183,6 +187,22 @@ class Limits:
         """Close the storage's connections."""
         if self._shared is not None:
             await self._shared.close()
+
+
+def _shared(settings: Settings, report: Callable[[str], None]) -> Shared | None:
+    """The storage that is configured, if it is shared with other processes."""
+    limits = settings.limits
+    if limits.storage == "memory://":
+        return None
+    if limits.storage.startswith(MACHINE):
+        named = limits.storage.removeprefix(MACHINE)
+        folder = Path(named) if named else settings.state / "machine"
+        try:
+            return TokenBucketMachineStorage(folder, maximum_buckets=limits.maximum_buckets, report=report)
+        except StoreError as wrong:
+            raise ValueError(f"limits.storage: {wrong}") from None
+    password = None if limits.password is None else secrets.read(limits.password)
+    return TokenBucketRedisStorage(limits.storage, password=password, timeout=limits.timeout, report=report)
 
 
 def _with_shadow(status: LimitStatus | None, shadow: tuple[str, ...]) -> LimitStatus:

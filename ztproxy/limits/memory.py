@@ -6,7 +6,7 @@ from heapq import heappop, heappush, heapreplace
 from limits.aio.storage import MemoryStorage
 
 from ztproxy.limits.bucket import Quota
-from ztproxy.limits.token_bucket import BucketState, Charge, TokenBucketSupport
+from ztproxy.limits.token_bucket import BucketState, Charge, TokenBucketSupport, settle
 
 _SWEEP = 4
 """Buckets looked at for each new one while there is room."""
@@ -35,29 +35,21 @@ class TokenBucketMemoryStorage(MemoryStorage, TokenBucketSupport):
 
     def take(self, charges: Sequence[Charge], now: int) -> list[BucketState]:
         """Charge all the buckets or, if an enforced one has not enough tokens, none; see `acquire_tokens`."""
-        states: list[BucketState] = []
+        levels: list[int | None] = []
         arrivals = self._arrivals
-        allowed = True
         vacancies = -1
         for charge in charges:
-            key, quota, cost, enforced = charge.key, charge.quota, charge.cost, charge.enforced
-            level = 0
-            if (arrival := arrivals.get(key)) is not None:
-                level = max(0, arrival[0] - now * quota.pace)
+            if (arrival := arrivals.get(charge.key)) is not None:
+                levels.append(max(0, arrival[0] - now * charge.quota.pace))
+                continue
+            if vacancies < 0:
+                vacancies = self._make_room(now)
+            if vacancies == 0:
+                levels.append(None)
             else:
-                if vacancies < 0:
-                    vacancies = self._make_room(now)
-                if vacancies == 0:
-                    states.append(BucketState(admitted=False, level=quota.capacity, refused_new=True))
-                    allowed = allowed and not enforced
-                    continue
+                levels.append(0)
                 vacancies -= 1
-            after = level + cost * quota.interval
-            if after <= quota.capacity:
-                states.append(BucketState(True, after))  # noqa: FBT003 - by position is half the time
-            else:
-                states.append(BucketState(admitted=False, level=level))
-                allowed = allowed and not enforced
+        states, allowed = settle(charges, levels)
         if allowed:
             for charge, state in zip(charges, states, strict=True):
                 if state.admitted:

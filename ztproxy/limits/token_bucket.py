@@ -50,6 +50,25 @@ class TokenBucketSupport(ABC):
         """
 
 
+def settle(charges: Sequence[Charge], levels: Sequence[int | None]) -> tuple[list[BucketState], bool]:
+    """What becomes of charges at these levels (None: no room for another bucket), and whether anything is charged."""
+    states: list[BucketState] = []
+    allowed = True
+    for charge, level in zip(charges, levels, strict=True):
+        quota = charge.quota
+        if level is None:
+            states.append(BucketState(admitted=False, level=quota.capacity, refused_new=True))
+            allowed = allowed and not charge.enforced
+            continue
+        after = level + charge.cost * quota.interval
+        if after <= quota.capacity:
+            states.append(BucketState(True, after))  # noqa: FBT003 - by position is half the time
+        else:
+            states.append(BucketState(False, level))  # noqa: FBT003 - likewise
+            allowed = allowed and not charge.enforced
+    return states, allowed
+
+
 class TokenBucketRateLimiter(RateLimiter):
     """The strategy: a bucket that holds the item's amount and fills in its period."""
 
