@@ -29,7 +29,7 @@ class Edge:
             pipeline=self.pipeline,
             forward=self.forward,
             finished=self.told,
-            reading=Reading(cleaning or Cleaning.of(), tuple(trusted_proxies)),
+            reading=Reading.of(cleaning or Cleaning.of(), tuple(trusted_proxies)),
             wall=self.wall,
             monotonic=self.clock,
             **site,

@@ -35,7 +35,7 @@ class Running:
 async def running(folder: Path, answer=RecordingServer.respond) -> AsyncIterator[Running]:
     configured = listener_settings(folder, AUTHORITY, **asking(folder, AUTHORITY))
     pipeline, forward, told = RecordingPipeline(), RecordingForward(answer), Told()
-    site = Site(pipeline=pipeline, forward=forward, finished=told, reading=Reading(Cleaning.of(), ()))
+    site = Site(pipeline=pipeline, forward=forward, finished=told, reading=Reading.of(Cleaning.of()))
     listener = Listener(
         bind_socket(configured.address),
         str(configured.address),

@@ -22,7 +22,7 @@ ORIGIN = Origin(PEER, Peer("192.0.2.7", trusted=False))
 
 
 def read(target=b"/", fields=((b"Host", b"a.example"),), method=b"GET", version="HTTP/1.1", cleaning=None):
-    reading = Reading(cleaning or Cleaning.of())
+    reading = Reading.of(cleaning or Cleaning.of())
     section = read_fields(list(fields), version, reading.cleaning.verdicts)
     line = Line(method, target, version)
     return (

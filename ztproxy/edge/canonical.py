@@ -28,13 +28,18 @@ class Reading(msgspec.Struct, frozen=True):
     """What reading a request needs to know of its listener; the memories hold results of pure functions."""
 
     cleaning: Cleaning
-    trusted_proxies: Networks = ()
-    authorities: Remembered[Authority] = msgspec.field(default_factory=lambda: Remembered(read_authority))
+    trusted_proxies: Networks
+    authorities: Remembered[Authority]
 
     @classmethod
     def build(cls, listener: Listener, cleaning: Cleaning) -> "Reading":
         """For one listener."""
-        return cls(cleaning, listener.trusted_proxies)
+        return cls.of(cleaning, listener.trusted_proxies)
+
+    @classmethod
+    def of(cls, cleaning: Cleaning, trusted_proxies: Networks = ()) -> "Reading":
+        """With memories of its own."""
+        return cls(cleaning, trusted_proxies, Remembered(read_authority))
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):

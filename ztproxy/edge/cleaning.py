@@ -7,6 +7,7 @@ commonly believe, is gone, and so is every name with `_` (HOSTILE: CVE-2025-6448
 import re
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import partial
 from typing import Self
 
 import msgspec
@@ -51,7 +52,7 @@ _READ_HERE = {
     b"x-forwarded-for": Use.FORWARDED_FOR,
     b"x-forwarded-proto": Use.FORWARDED_PROTO,
 }
-_HOP_BY_HOP = frozenset({b"keep-alive", b"te", b"trailer", b"http2-settings", b"proxy"}) | _READ_HERE.keys()
+_HOP_BY_HOP = frozenset({b"keep-alive", b"te", b"trailer", b"http2-settings", b"proxy", *_READ_HERE})
 """Of one connection (RFC 9110 §7.6.1), and `Proxy`, which CGI takes for a setting (CVE-2016-5385). Folded."""
 
 
@@ -74,10 +75,7 @@ class Cleaning(msgspec.Struct, frozen=True):
         ours = frozenset(fold(name.encode()) for name in set_by_policy)
         believed_no_more = frozenset(fold(name.encode()) for name in kept)
 
-        def judge(name: bytes) -> Verdict | Refusal:
-            return _judge(name, ours, believed_no_more)
-
-        return cls(Remembered(judge))
+        return cls(Remembered(partial(_judge, set_by_policy=ours, kept=believed_no_more)))
 
 
 def _judge(name: bytes, set_by_policy: frozenset[bytes], kept: frozenset[bytes]) -> Verdict | Refusal:

@@ -56,12 +56,13 @@ class TlsEndpoint(Endpoint, Protocol):
 class TlsWire(SocketWire):
     """One TLS connection, from the client's hello to close_notify both ways."""
 
-    __slots__ = ("_incoming", "_outgoing", "_read", "_received", "_tls", "_unread", "_untouched", "_write")
-    _endpoint: TlsEndpoint
+    __slots__ = ("_incoming", "_listener", "_outgoing", "_read", "_received", "_tls", "_unread", "_untouched", "_write")
+    _listener: TlsEndpoint
     _received: Callable[[bytes], None]
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: TlsEndpoint) -> None:
         super().__init__(loop, endpoint)
+        self._listener = endpoint
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = endpoint.contexts.wrap(self._incoming, self._outgoing)
@@ -75,7 +76,7 @@ class TlsWire(SocketWire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._deadline = self._loop.call_later(self._endpoint.handshake_timeout, self._handshake_timed_out)
+        self._deadline = self._loop.call_later(self._listener.handshake_timeout, self._handshake_timed_out)
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._eof_received:
@@ -214,7 +215,7 @@ class TlsWire(SocketWire):
             return False
         if self._outgoing.pending:
             self._transport.write(self._outgoing.read())
-        if self._endpoint.contexts.asks and self._tls.session_reused:
+        if self._listener.contexts.asks and self._tls.session_reused:
             # Only dropping it without close_notify makes OpenSSL forget the session as well.
             self._report("the client resumed a session where client certificates are asked for")
             self.abort()
@@ -226,7 +227,7 @@ class TlsWire(SocketWire):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        tls, endpoint = self._tls, self._endpoint
+        tls, endpoint = self._tls, self._listener
         cipher = tls.cipher()
         peer, port, local_port = peer_of(self._transport)
         chain = chain_of(tls) if endpoint.contexts.asks else ()
@@ -260,10 +261,10 @@ class TlsWire(SocketWire):
 
     def _report(self, cause: str, shown: bytes | None = None) -> None:
         peer, port, _ = peer_of(self._transport)
-        self._endpoint.handshake_failed(
+        self._listener.handshake_failed(
             model.HandshakeFailed(
-                wall=self._endpoint.wall(),
-                listener=self._endpoint.name,
+                wall=self._listener.wall(),
+                listener=self._listener.name,
                 peer=peer,
                 peer_port=port,
                 server_name=self._tls.server_name,
