@@ -57,6 +57,7 @@ class Reason(Enum):
     UPSTREAM_TLS_FAILED = ("upstream-tls-failed", 502, "The application could not be verified.")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The application took too long to answer.")
 
+    CLIENT_GONE = ("client-gone", 499, "The client went away before it was answered.")
     OVERLOADED = ("overloaded", 503, "The proxy is busy.")
     INTERNAL_ERROR = ("internal-error", 500, "The proxy failed.")
 

@@ -135,6 +135,7 @@ class Server:
                 pipeline=pipeline,
                 forward=parts.upstreams.forward,
                 finished=finished,
+                charge=parts.limits.charge_source,
             )
             served = Listener(
                 sock,

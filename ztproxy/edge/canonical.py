@@ -10,7 +10,7 @@ from ztproxy.config.settings import Listener
 from ztproxy.edge.authority import DEFAULT_PORTS, Authority, read_authority
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.field_section import FieldSection
-from ztproxy.edge.forwarded import Networks, Peer, read_scheme, read_source
+from ztproxy.edge.forwarded import Networks, Peer, read_peer, read_scheme, read_source
 from ztproxy.edge.ill_formed import ambiguous, malformed
 from ztproxy.edge.remembered import Remembered
 from ztproxy.edge.target import Target, read_path, read_target
@@ -110,6 +110,29 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         section.content_length,
         section.upgrade,
         line.version,
+    )
+
+
+def unread(moment: Moment, connection: Connection) -> Arrived:
+    """Stands for a request that could not be read where its address is charged: who and when, and nothing asked."""
+    return Arrived(
+        request_id=moment.request_id,
+        wall=moment.wall,
+        monotonic=moment.monotonic,
+        connection=connection,
+        source=read_peer(connection.peer, ()).address,
+        method="",
+        scheme=connection.scheme,
+        host="",
+        port=0,
+        authority=b"",
+        path="",
+        segments=(),
+        query="",
+        has_query=False,
+        fields=(),
+        unverified_authorization=(),
+        content_length=0,
     )
 
 

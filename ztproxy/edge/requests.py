@@ -40,6 +40,7 @@ class Requests:
         "_last_raw",
         "_last_section",
         "_last_version",
+        "_left",
         "_llhttp",
         "_origin",
         "_overhead",
@@ -72,6 +73,7 @@ class Requests:
         self._last_raw: list[tuple[bytes, bytes]] = []
         self._last_version = ""
         self._last_section: FieldSection | None = None
+        self._left = carrier.site.most_requests
 
     @property
     def partial(self) -> bool:
@@ -182,6 +184,9 @@ class Requests:
         section = self._last_section
         if section is not None:
             exchange.follow(section, is_head=line.method == b"HEAD", version_11=line.version == _HTTP_11)
+        self._left -= 1
+        if self._left <= 0:
+            exchange.persistent = False
         if isinstance(request, Refusal) and request.close:
             exchange.persistent = False
             self.exhausted = True

@@ -32,6 +32,9 @@ class Wire(Protocol):
     def abort(self) -> None:
         """End at once; what is queued is dropped."""
 
+    def unsent(self) -> int:
+        """Octets that were written and that the client has not taken yet, as far as this process knows."""
+
     def pause_reading(self) -> None:
         """Hand over nothing more until `resume_reading`."""
 
@@ -135,6 +138,9 @@ class SocketWire(asyncio.Protocol):
         self._closing = True
         self._queue.clear()
         self._transport.abort()
+
+    def unsent(self) -> int:
+        return self._queued + self._transport.get_write_buffer_size()
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
