@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-BOTH_LOOPS = ("test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_")
+BOTH_LOOPS = (
+    "test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_", "test_proxy_protocol",
+    "test_connection_floods",
+)  # fmt: skip
 """Files whose tests run on both event loops."""
 
 

@@ -134,12 +134,14 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
     scheme: str
     """`https`, or `http` on a plaintext listener."""
     peer: str
-    """The address on the socket; empty on a Unix socket."""
+    """The address on the socket, or what a PROXY header put in its place; empty on a Unix socket."""
     peer_port: int
     local_port: int
     tls: Tls | None = None
     unchecked_certificate: "Certificate | Refusal | None" = None
     """Verified by OpenSSL and nothing else yet; a `Refusal` when it could not even be read."""
+    anonymous: bool = False
+    """The peer is a balancer that does not say for whom it speaks: nobody believes it about anything else either."""
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from ztproxy.config.settings import Settings
 from ztproxy.config.values import Address, UnixAddress
+from ztproxy.edge.admission import Admission
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
@@ -144,6 +145,8 @@ class Server:
                 contexts=contexts,
                 describe=describe,
                 on_handshake_failed=access.handshake_failed,
+                admission=Admission(settings.connections, listener.trusted_proxies),
+                balancers=listener.trusted_proxies if listener.proxy_protocol else None,
             )
             undo.callback(served.close)
             listeners.append((served, site))

@@ -69,7 +69,8 @@ class Http1:
         site = self.site
         self.wire = wire
         self.connection = connection
-        origin = Origin(connection, read_peer(connection.peer, site.reading.trusted_proxies))
+        trusted = () if connection.anonymous else site.reading.trusted_proxies
+        origin = Origin(connection, read_peer(connection.peer, trusted))
         self._requests = Requests(self, origin, self._queue)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, site.monotonic, self._expired)
