@@ -137,6 +137,7 @@ class Server:
                 forward=parts.upstreams.forward,
                 finished=finished,
                 charge=parts.limits.charge_source,
+                load=parts.load,
             )
             served = Listener(
                 sock,
@@ -153,6 +154,7 @@ class Server:
         await parts.identity.start()
         for served, _ in listeners:
             await served.start()
+        parts.load.start(asyncio.get_running_loop())
         return cls(parts, access, decisions, listeners)
 
     @property

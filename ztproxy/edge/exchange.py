@@ -83,6 +83,10 @@ class Exchange(Answering):
     def start(self) -> None:
         """Ask the pipeline."""
         self.started = True
+        load = self.site.load
+        load.in_flight += 1
+        if load.in_flight > load.limit:
+            return self._act(Refused(load.refuse(), self.at()))
         if not isinstance(self.request, Refusal):
             outcome = eager.run(self.site.pipeline(self.request))
         elif self.site.charge is None:
@@ -160,6 +164,7 @@ class Exchange(Answering):
     def finish(self, now: float) -> None:
         """Tell of it, and let go of the upstream."""
         server, self.server = self.server, None
+        self.site.load.in_flight -= 1
         self.site.finished(
             Finished(
                 self.outcome or Refused(GONE, self.at()),

@@ -15,6 +15,7 @@ from ztproxy.config.settings import Listener, Settings
 from ztproxy.edge.canonical import Reading
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.framing import HeadLimits
+from ztproxy.edge.load import Load, unbounded
 from ztproxy.edge.redirect import redirecting
 from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
@@ -53,8 +54,8 @@ class Site:
 
     __slots__ = (
         "_date", "_date_second", "at_end", "bodies", "charge", "connections", "draining", "finished", "forward",
-        "head_limits", "left_out", "monotonic", "most_requests", "patience", "pipeline", "reading", "request_ids",
-        "set_always", "show_reasons", "wall",
+        "head_limits", "left_out", "load", "monotonic", "most_requests", "patience", "pipeline", "reading",
+        "request_ids", "set_always", "show_reasons", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +76,7 @@ class Site:
         most_requests: int = sys.maxsize,
         bodies: Mapping[str, int] | None = None,
         charge: Charge | None = None,
+        load: Load | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.forward = forward
@@ -96,6 +98,8 @@ class Site:
         """Octets that a request's content may have, by route; None where no route bounds it."""
         self.charge = charge
         """Charges the address of a request that could not be read; None: such requests are free."""
+        self.load = load or unbounded()
+        """What the whole process has taken on."""
         self.draining = False
         self.connections: set[Open] = set()
         self._date_second = 0
@@ -113,6 +117,7 @@ class Site:
         finished: Callable[[Finished], None],
         request_ids: Callable[[], str] | None = None,
         charge: Charge | None = None,
+        load: Load | None = None,
     ) -> "Site":
         """As a listener is configured; one that redirects has no use for the pipeline."""
         return cls(
@@ -129,6 +134,7 @@ class Site:
             most_requests=settings.connections.requests,
             bodies=_bodies(settings),
             charge=charge,
+            load=load,
         )
 
     def date(self) -> bytes:

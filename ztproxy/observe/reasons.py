@@ -104,7 +104,10 @@ REMEDIES: dict[Reason, str] = {
         "Only in the logs: the client closed the connection before there was an answer. Its own timeout may be "
         "shorter than what stands behind takes."
     ),
-    Reason.OVERLOADED: "The proxy, or the storage of its limits, cannot take more. Try again later.",
+    Reason.OVERLOADED: (
+        "The proxy has all that `overload` lets it take on, or the storage of its limits cannot take more. Try again "
+        "after `Retry-After`."
+    ),
     Reason.INTERNAL_ERROR: "A defect of the proxy: its log has the traceback under the request's id. Please report it.",
 }
 
