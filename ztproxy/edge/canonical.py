@@ -21,6 +21,10 @@ METHODS = frozenset(
     NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE""".split()
 )
 """What is forwarded: never CONNECT, which is another kind of proxy, nor TRACE, which echoes credentials."""
+_NO_ROUTE = Refusal(
+    Reason.ROUTE_NOT_FOUND, "OPTIONS * asks about the server as a whole, and routes alone are published"
+)
+"""RFC 9110 §9.3.7; an answer for all of them would tell strangers what only the policy of each may tell."""
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 
 
@@ -72,6 +76,8 @@ def read_line(line: Line) -> Refusal | None:
 def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, reading: Reading) -> Arrived | Refusal:
     """The canonical request, or why there is none."""
     connection, peer = origin.connection, origin.peer
+    if line.target == b"*" and line.method == b"OPTIONS":
+        return _NO_ROUTE
     target = read_target(line.target)
     if isinstance(target, Refusal):
         return target
