@@ -63,6 +63,29 @@ async def test_one_that_will_never_come_ends_after_the_one_before_is_answered():
     assert len(edge.forward.servers) == 1
 
 
+async def test_a_large_body_is_taken_to_its_end():
+    edge = Edge(forward=RecordingForward(answer=None))
+    edge.wire.paused = True
+    edge.http._backlog = get(b"/1") + POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000
+    edge.http.ended()
+    edge.forward.last.respond()
+    assert edge.forward.last.body == b"x" * 200_000
+    edge.forward.last.respond()
+    assert edge.wire.taken().count(b"HTTP/1.1 200 ") == 2
+    assert edge.wire.closed
+
+
+async def test_what_is_malformed_is_still_told():
+    edge = held()
+    edge.http._backlog = get(b"/1") + POST + b"Transfer-Encoding: chunked\r\n\r\nxyz"
+    edge.http.ended()
+    edge.forward.last.respond()
+    answer = edge.wire.taken()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 400 " in answer
+    assert edge.wire.closed
+
+
 @pytest.mark.parametrize("octets", [b"", b"\r\n", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 async def test_less_than_a_request_is_nothing(octets):
     edge = held()

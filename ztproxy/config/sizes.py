@@ -12,7 +12,7 @@ def parse_size(value: object) -> int:
     """Octets from `500B`, `32KiB`, `10MiB`, `2GiB`, or a whole number of octets."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,9})(B|KiB|MiB|GiB)", value)):
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,15})(B|KiB|MiB|GiB)", value)):
         return int(found[1]) * _UNITS[found[2]]
     raise ValueError("a size is a whole number and a unit: 500B, 32KiB, 10MiB, 2GiB")
 
@@ -29,5 +29,5 @@ Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(write_size),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d{1,9}(B|KiB|MiB|GiB)$", "minimum": 0}),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d{1,15}(B|KiB|MiB|GiB)$", "minimum": 0}),
 ]

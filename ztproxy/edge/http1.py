@@ -195,8 +195,8 @@ class Http1:
         if not exchange.started:
             if self.stalled or self._closed:
                 return False  # who does not read its answers is asked nothing more
-            if self._half_closed and not (exchange.complete or self._backlog):
-                return False  # the rest of it will never come
+            if self._half_closed and not (exchange.complete or exchange.clogged or self._requests.exhausted):
+                return self._readable(exchange)  # nothing begins of which the rest will never come
             if not self._due and not self._put_off:
                 self._put_off = True
                 self.site.at_end(self._begin)
@@ -244,7 +244,7 @@ class Http1:
     def _rest(self) -> None:
         """Before waiting: read on or not, and until when."""
         queue, deadline = self._queue, self._deadline
-        if self._half_closed and not self._backlog and not (queue and queue[0].complete):
+        if self._half_closed and not (self._backlog or (queue and (queue[0].complete or self._requests.exhausted))):
             self._close()  # what has not come in full never will
             self._abandon()
             return
