@@ -4,11 +4,20 @@ import asyncio
 import os
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 import uvloop
 
-BOTH_LOOPS = ("test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_")
+BOTH_LOOPS = (
+    "test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_", "test_proxy_protocol",
+    "test_connection_floods",
+)  # fmt: skip
 """Files whose tests run on both event loops."""
+
+
+# Timing never decides a test, and the same commit is judged by the same examples.
+hypothesis.settings.register_profile("ztproxy", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ztproxy")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -14,6 +14,8 @@ class FakeWire:
     def __init__(self) -> None:
         self.written = bytearray()
         self.closed = self.aborted = self.paused = self.eof = False
+        self.waiting = 0
+        """Octets that the client has not read."""
 
     def write(self, data: bytes) -> None:
         if not (self.closed or self.aborted):
@@ -24,6 +26,9 @@ class FakeWire:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def unsent(self) -> int:
+        return self.waiting
 
     def pause_reading(self) -> None:
         self.paused = True

@@ -57,6 +57,7 @@ class Reason(Enum):
     UPSTREAM_TLS_FAILED = ("upstream-tls-failed", 502, "The application could not be verified.")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The application took too long to answer.")
 
+    CLIENT_GONE = ("client-gone", 499, "The client went away before it was answered.")
     OVERLOADED = ("overloaded", 503, "The proxy is busy.")
     INTERNAL_ERROR = ("internal-error", 500, "The proxy failed.")
 
@@ -133,12 +134,14 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
     scheme: str
     """`https`, or `http` on a plaintext listener."""
     peer: str
-    """The address on the socket; empty on a Unix socket."""
+    """The address on the socket, or what a PROXY header put in its place; empty on a Unix socket."""
     peer_port: int
     local_port: int
     tls: Tls | None = None
     unchecked_certificate: "Certificate | Refusal | None" = None
     """Verified by OpenSSL and nothing else yet; a `Refusal` when it could not even be read."""
+    anonymous: bool = False
+    """The peer is a balancer that does not say for whom it speaks: nobody believes it about anything else either."""
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):

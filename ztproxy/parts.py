@@ -13,6 +13,8 @@ from ztproxy.config import demonstration, secrets
 from ztproxy.config.settings import Settings
 from ztproxy.edge.contexts import ContextError, Contexts
 from ztproxy.edge.contexts import build as build_contexts
+from ztproxy.edge.load import Load
+from ztproxy.edge.resident import resident_memory
 from ztproxy.identity import Identity, IdentityConfigError
 from ztproxy.limits import Limits
 from ztproxy.model import Admitted, Answer, Authorized, Reason, Refusal, Refused
@@ -59,6 +61,8 @@ class Parts(msgspec.Struct, frozen=True):
     engine: Engine
     policy: Authorizer
     upstreams: Upstreams
+    load: Load
+    """What the process has taken on, and when it takes no more."""
 
     def pipeline(self, decisions: DecisionLog | None) -> Pipeline:
         """The stages in their order, with each decision recorded where a log is given."""
@@ -69,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     async def close(self) -> None:
         """Give back what was taken: connections, the policy engine, the limits' storage."""
+        self.load.stop()
         await self.upstreams.close()
         await self.identity.close()
         await self.limits.close()
@@ -125,12 +130,13 @@ def build(settings: Settings, *, allow_demonstration: bool = False) -> Parts:
     limits = tried(lambda: Limits.build(settings))
     upstreams = tried(lambda: Upstreams.build(settings))
     engine = tried(lambda: _engine(settings))
+    load = tried(lambda: Load(settings.overload, resident_memory()))
     policy = tried(lambda: Authorizer.build(settings, engine)) if engine is not None else None
-    if problems or not (identity and limits and upstreams and engine and policy):
+    if problems or not (identity and limits and upstreams and engine and policy and load):
         raise StartError(problems)
     made = iter(contexts)
     by_listener = tuple(next(made) if listener.protocol == "https" else None for listener in settings.listeners)
-    return Parts(settings, by_listener, identity, limits, engine, policy, upstreams)
+    return Parts(settings, by_listener, identity, limits, engine, policy, upstreams, load)
 
 
 def _engine(settings: Settings) -> Engine:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from ztproxy.config.settings import Settings
 from ztproxy.config.values import Address, UnixAddress
+from ztproxy.edge.admission import Admission
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
@@ -135,6 +136,8 @@ class Server:
                 pipeline=pipeline,
                 forward=parts.upstreams.forward,
                 finished=finished,
+                charge=parts.limits.charge_source,
+                load=parts.load,
             )
             served = Listener(
                 sock,
@@ -143,12 +146,15 @@ class Server:
                 contexts=contexts,
                 describe=describe,
                 on_handshake_failed=access.handshake_failed,
+                admission=Admission(settings.connections, listener.trusted_proxies),
+                balancers=listener.trusted_proxies if listener.proxy_protocol else None,
             )
             undo.callback(served.close)
             listeners.append((served, site))
         await parts.identity.start()
         for served, _ in listeners:
             await served.start()
+        parts.load.start(asyncio.get_running_loop())
         return cls(parts, access, decisions, listeners)
 
     @property

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.edge import Edge
+from tests.edge import Edge, get
 
 HOST = b"\r\nHost: a.example\r\n\r\n"
 LINES = {
@@ -31,6 +31,38 @@ async def test_an_empty_line_before_is_let_pass():
     edge = Edge()
     edge.send(b"\r\n\r\nGET / HTTP/1.1" + HOST)
     assert len(edge.pipeline.arrived) == 1
+
+
+SHADOW = b"POST /first HTTP/1.1\r\nHost: a.example\r\n"
+BEFORE = {
+    "nothing": get(b"/first"),
+    "a body that holds the line": SHADOW + b"Content-Length: 16\r\n\r\nGET / HTTP/1.1\r\n",
+    "chunks that hold the line": SHADOW
+    + b"Transfer-Encoding: chunked\r\n\r\n14\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n0\r\nX: y\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+@pytest.mark.parametrize("request_", LINES.values(), ids=LINES.keys())
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 10_000])
+async def test_whatever_stands_before_it(before, request_, step):
+    """The line as it should be stands in the content; the line as it is must be refused all the same."""
+    edge = Edge()
+    octets = before + request_
+    answered = b"".join(edge.send(octets[at : at + step]) for at in range(0, len(octets), step))
+    assert [arrived.path for arrived in edge.pipeline.arrived] == ["/first"]
+    assert answered.count(b"HTTP/1.1 200 ") == answered.count(b"HTTP/1.1 400 ") == 1
+    assert edge.wire.closed
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 10_000])
+async def test_a_proper_line_is_taken_whatever_stands_before_it(before, step):
+    edge = Edge()
+    octets = before + b"\r\n" + get(b"/second")
+    for at in range(0, len(octets), step):
+        edge.send(octets[at : at + step])
+    assert [arrived.path for arrived in edge.pipeline.arrived] == ["/first", "/second"]
 
 
 @pytest.mark.parametrize("name", ["two spaces before the target", "two spaces after the target", "RTSP"])

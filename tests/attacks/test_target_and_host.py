@@ -17,7 +17,9 @@ REQUESTS = {
     "TRACE": (get(method=b"TRACE"), MALFORMED),
     "unknown method": (get(method=b"FROB"), MALFORMED),
     "lower-case method": (get(method=b"get"), MALFORMED),
-    "asterisk": (get(b"*", method=b"OPTIONS"), MALFORMED),
+    "asterisk": (get(b"*"), MALFORMED),
+    "two asterisks": (get(b"**", method=b"OPTIONS"), MALFORMED),
+    "asterisk and a query": (get(b"*?x", method=b"OPTIONS"), MALFORMED),
     "no leading slash": (get(b"admin"), MALFORMED),
     "another host": (get(b"https://b.example/"), AMBIGUOUS),
     "another port": (get(b"https://a.example:8443/"), AMBIGUOUS),
@@ -101,6 +103,40 @@ async def test_a_misdirected_request_leaves_the_connection_in_step():
     answer = edge.send(get(host=b"b.example") + get(b"/x"))
     assert answer.count(b"HTTP/1.1 421 ") == answer.count(b"HTTP/1.1 200 ") == 1
     assert [arrived.path for arrived in edge.arrived] == ["/x"]
+
+
+@pytest.mark.parametrize("host", [b"a.example", b"b.example"])
+async def test_options_of_the_whole_server_reaches_no_route(host):
+    edge = Edge()
+    answer = edge.send(get(b"*", b"Content-Length: 2", host=host, method=b"OPTIONS") + b"ab" + get(b"/next"))
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert edge.told.all[0].outcome.refusal.reason is Reason.ROUTE_NOT_FOUND
+    assert [arrived.path for arrived in edge.arrived] == ["/next"]
+
+
+ONCE = [
+    b"Content-Type: text/plain", b"content-type: text/plain", b"Origin: https://a", b"Range: bytes=0-1", b"Referer: /",
+    b"Sec-WebSocket-Key: a", b"If-Range: x", b"Content-Range: bytes 0-1/2", b"Access-Control-Request-Method: PUT",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ONCE)
+@pytest.mark.parametrize("between", [b"X: y", b"X-Long: " + b"y" * 2000])
+async def test_a_field_with_one_meaning_stands_once(line, between):
+    edge = Edge()
+    answer = edge.send(get(b"/", line, between, line.split(b":")[0].upper() + b": other"))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert edge.told.refusal.reason is Reason.REQUEST_AMBIGUOUS
+    assert edge.wire.closed
+    assert not edge.arrived
+    edge.connect()
+    assert edge.send(get(b"/", line)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_field_that_is_a_list_may_be_split():
+    edge = Edge()
+    edge.send(get(b"/", b"Accept: a", b"Cookie: b", b"Accept: c", b"Cookie: d", b"X-Own: e", b"X-Own: f"))
+    assert len(edge.arrived[0].fields) == 6
 
 
 async def test_the_memory_of_hosts_does_not_remember_for_another_name():

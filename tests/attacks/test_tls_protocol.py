@@ -12,8 +12,14 @@ import pytest
 
 from tests import pki
 from tests.listening import PATIENCE, MemoryClient, asking, dial, exchange, listener_settings, receive, serving, until
+from ztproxy.config.edge import Connections
+from ztproxy.edge.admission import Admission
 
 AUTHORITY = pki.Authority.new()
+
+
+def impatient() -> Admission:
+    return Admission(Connections(handshake_timeout=0.05))
 
 
 def old_context(version: ssl.TLSVersion) -> ssl.SSLContext:
@@ -84,7 +90,7 @@ async def test_garbage_is_reported_and_closed(tmp_path: Path, sent: bytes, cause
 
 
 async def test_half_a_hello_ends_in_time(tmp_path: Path) -> None:
-    async with serving(listener_settings(tmp_path, AUTHORITY), handshake_timeout=0.05) as service:
+    async with serving(listener_settings(tmp_path, AUTHORITY), admission=impatient()) as service:
 
         def talk() -> bytes:
             with dial(service.port) as raw:
@@ -100,7 +106,7 @@ async def test_half_a_hello_ends_in_time(tmp_path: Path) -> None:
 
 
 async def test_silence_ends_in_time(tmp_path: Path) -> None:
-    async with serving(listener_settings(tmp_path, AUTHORITY), handshake_timeout=0.05) as service:
+    async with serving(listener_settings(tmp_path, AUTHORITY), admission=impatient()) as service:
         _reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
         await until(lambda: service.failures)
         await until(lambda: service.listener.open == 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 from pydantic.fields import FieldInfo
 
 from ztproxy.config import believed
@@ -19,7 +19,8 @@ YAML (or JSON), read from `--config`, else `$ZTPROXY_CONFIG`, else `ztproxy.yaml
 is checked before a socket is bound; what is wrong is said as `FILE:LINE:COLUMN: what`, and `run` ends with exit code 2
 (`config check` too, and with 1 where the file is right but something that it names cannot be used). Unknown keys are
 errors. Relative paths count from the file's own folder. Durations are written `250ms`, `2s`, `5m`, `1h`, `1d`;
-rates `100/second`, `20/minute`, `1000/hour`, `5/day`; secrets `{env: NAME}` or `{file: PATH}`.
+rates `100/second`, `20/minute`, `1000/hour`, `5/day`; sizes `500B`, `32KiB`, `10MiB`; secrets `{env: NAME}` or
+`{file: PATH}`.
 
 `ztproxy config check` checks a file, `ztproxy config show` prints the effective values, `ztproxy config schema` the
 JSON Schema for an editor (`# yaml-language-server: $schema=ztproxy.schema.json`), `ztproxy config init` writes a first
@@ -123,6 +124,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or isinstance(value, BaseModel):
         return ""
+    if written := next((mark for mark in field.metadata if isinstance(mark, PlainSerializer)), None):
+        return f"`{written.func(value)}`"  # type: ignore[call-arg]  # of its two shapes, ours take the value alone
     if isinstance(value, float):
         return f"`{write_duration(value)}`"
     if isinstance(value, tuple):

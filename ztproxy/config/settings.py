@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.section import Section
+from ztproxy.config.sizes import Size
 from ztproxy.config.values import (
     Address,
     AddressValue,
@@ -79,12 +82,6 @@ ServerUrl = Annotated[str, AfterValidator(_server)]
 LimitKey = Annotated[str, AfterValidator(_limit_key)]
 
 
-class Section(BaseModel):
-    """A part of the configuration: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
-
-
 class KeyPair(Section):
     """A certificate chain and its private key, PEM files."""
 
@@ -143,11 +140,18 @@ class Listener(Section):
     """TLS version; default 1.3 where client certificates are asked for, else 1.2."""
     trusted_proxies: tuple[Network, ...] = ()
     """X-Forwarded-For (rightmost untrusted) and -Proto are believed from these networks, nothing else."""
+    proxy_protocol: bool = False
+    """Every connection begins with a PROXY header (v1 or v2) that says who the client is; from `trusted_proxies` only,
+    all others are closed. X-Forwarded-For then counts from the client that it names."""
     hsts: Hsts | None = None
     """Strict-Transport-Security on every response of this listener."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.proxy_protocol and (isinstance(self.address, UnixAddress) or not self.trusted_proxies):
+            raise ValueError(
+                "`proxy_protocol` needs a TCP address, and `trusted_proxies` that may say who the client is"
+            )
         if self.protocol == "https" and not self.certificates:
             raise ValueError("an https listener needs `certificates`")
         if self.protocol == "https" and self.redirect_to_https:
@@ -327,6 +331,8 @@ class Route(Section):
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
     limits: tuple[LimitRule, ...] = ()
+    maximum_body: Size | None = None
+    """Content of a request, in place of `requests.maximum_body`."""
     upstream: Upstream
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
@@ -366,6 +372,9 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
+    requests: Requests = Requests()
+    connections: Connections = Connections()
+    overload: Overload = Overload()
     policy: PolicySettings = PolicySettings()
     limits: Limits = Limits()
     routes: tuple[Route, ...] = Field(min_length=1)

@@ -10,7 +10,7 @@ from ztproxy.config.settings import Listener
 from ztproxy.edge.authority import DEFAULT_PORTS, Authority, read_authority
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.field_section import FieldSection
-from ztproxy.edge.forwarded import Networks, Peer, read_scheme, read_source
+from ztproxy.edge.forwarded import Networks, Peer, read_peer, read_scheme, read_source
 from ztproxy.edge.ill_formed import ambiguous, malformed
 from ztproxy.edge.remembered import Remembered
 from ztproxy.edge.target import Target, read_path, read_target
@@ -21,6 +21,10 @@ METHODS = frozenset(
     NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE""".split()
 )
 """What is forwarded: never CONNECT, which is another kind of proxy, nor TRACE, which echoes credentials."""
+_NO_ROUTE = Refusal(
+    Reason.ROUTE_NOT_FOUND, "OPTIONS * asks about the server as a whole, and routes alone are published"
+)
+"""RFC 9110 §9.3.7; an answer for all of them would tell strangers what only the policy of each may tell."""
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 
 
@@ -77,6 +81,8 @@ def read_line(line: Line) -> Refusal | None:
 def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, reading: Reading) -> Arrived | Refusal:
     """The canonical request, or why there is none."""
     connection, peer = origin.connection, origin.peer
+    if line.target == b"*" and line.method == b"OPTIONS":
+        return _NO_ROUTE
     target = read_target(line.target)
     if isinstance(target, Refusal):
         return target
@@ -115,6 +121,29 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         section.content_length,
         section.upgrade,
         line.version,
+    )
+
+
+def unread(moment: Moment, connection: Connection) -> Arrived:
+    """Stands for a request that could not be read where its address is charged: who and when, and nothing asked."""
+    return Arrived(
+        request_id=moment.request_id,
+        wall=moment.wall,
+        monotonic=moment.monotonic,
+        connection=connection,
+        source=read_peer(connection.peer, ()).address,
+        method="",
+        scheme=connection.scheme,
+        host="",
+        port=0,
+        authority=b"",
+        path="",
+        segments=(),
+        query="",
+        has_query=False,
+        fields=(),
+        unverified_authorization=(),
+        content_length=0,
     )
 
 

@@ -35,9 +35,10 @@ class Use(IntEnum):
     AUTHORIZATION = 8
     FORWARDED_FOR = 9
     FORWARDED_PROTO = 10
+    KEPT_ONCE = 11
 
 
-KEPT, DROPPED = int(Use.KEPT), int(Use.DROPPED)
+KEPT, DROPPED, KEPT_ONCE = int(Use.KEPT), int(Use.DROPPED), int(Use.KEPT_ONCE)
 Verdict = tuple[int, bytes]
 """A `Use` and the name in lower case."""
 
@@ -54,6 +55,25 @@ _READ_HERE = {
 }
 _HOP_BY_HOP = frozenset({b"keep-alive", b"te", b"trailer", b"http2-settings", b"proxy", *_READ_HERE})
 """Of one connection (RFC 9110 §7.6.1), and `Proxy`, which CGI takes for a setting (CVE-2016-5385). Folded."""
+
+
+_SINGLE = frozenset(
+    {
+        b"access-control-request-method",
+        b"content-location",
+        b"content-range",
+        b"content-type",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
+        b"origin",
+        b"range",
+        b"referer",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+    }
+)
+"""Fields with one value by their definition: of two, one reader takes the first and another the last."""
 
 
 class Cleaning(msgspec.Struct, frozen=True):
@@ -94,4 +114,4 @@ def _judge(name: bytes, set_by_policy: frozenset[bytes], kept: frozenset[bytes])
         or (is_believed(folded) and folded not in kept)
     ):
         return (DROPPED, lower)
-    return (KEPT, lower)
+    return (KEPT_ONCE if lower in _SINGLE else KEPT, lower)

@@ -5,12 +5,15 @@ An exchange is answered once. Everything that arrives after its end is ignored.
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import Protocol
 
 from ztproxy.edge import eager
 from ztproxy.edge.answering import Answering
+from ztproxy.edge.canonical import Moment, unread
+from ztproxy.edge.pace import Pace
 from ztproxy.edge.response_head import CONTINUE
-from ztproxy.edge.site import Site
+from ztproxy.edge.site import Charge, Site
 from ztproxy.edge.wire import Wire
 from ztproxy.exchange import Server
 from ztproxy.model import (
@@ -26,7 +29,8 @@ from ztproxy.model import (
 
 HELD = 65_536
 """Octets of a body that may wait for the decision or the upstream before reading is paused."""
-GONE = Refusal(Reason.REQUEST_MALFORMED, cause="the client went away before the decision")
+GONE = Refusal(Reason.CLIENT_GONE)
+TOO_MUCH = Refusal(Reason.REQUEST_TOO_LARGE, "the request's content is larger than allowed here")
 
 
 class Carrier(Protocol):
@@ -55,6 +59,10 @@ class Exchange(Answering):
     task: asyncio.Task[Outcome] | None = None
     server: Server | None = None
     cut: str | None = None
+    pace: Pace | None = None
+    """How the client sends content that has not come yet."""
+    maximum: float = inf
+    """Octets of content that may be handed on."""
     _delivered = False
 
     def __init__(
@@ -75,9 +83,16 @@ class Exchange(Answering):
     def start(self) -> None:
         """Ask the pipeline."""
         self.started = True
-        if isinstance(self.request, Refusal):
+        load = self.site.load
+        load.in_flight += 1
+        if load.in_flight > load.limit:
+            return self._act(Refused(load.refuse(), self.at()))
+        if not isinstance(self.request, Refusal):
+            outcome = eager.run(self.site.pipeline(self.request))
+        elif self.site.charge is None:
             return self._act(Refused(self.request, None))
-        outcome = eager.run(self.site.pipeline(self.request))
+        else:
+            outcome = eager.run(self._charged(self.request, self.site.charge))
         if isinstance(outcome, asyncio.Task):
             self.task = outcome
             outcome.add_done_callback(self._decided)
@@ -89,19 +104,20 @@ class Exchange(Answering):
         task = self.task
         if task is not None and task.done():
             self.task = None
-            self._act(Refused(GONE, None) if task.cancelled() else task.result())
+            self._act(Refused(GONE, self.at()) if task.cancelled() else task.result())
         server = self.server
         if server is None or self.done or self.switched:
-            if self.done:
-                self.drop()
-            return
+            return self.drop() if self.done else None
         if self._pieces:
+            if self.received > self.maximum:
+                return self.fail(TOO_MUCH)
             pieces, self._pieces, self.waiting = self._pieces, [], 0
             for piece in pieces:
                 server.send_body(piece)
         if self.complete and not self._delivered:
             self._delivered = True
             server.send_end()
+        return None
 
     def fail(self, refusal: Refusal) -> None:
         """Give the exchange up: refuse it if nothing was answered yet, else break the response off."""
@@ -148,6 +164,7 @@ class Exchange(Answering):
     def finish(self, now: float) -> None:
         """Tell of it, and let go of the upstream."""
         server, self.server = self.server, None
+        self.site.load.in_flight -= 1
         self.site.finished(
             Finished(
                 self.outcome or Refused(GONE, self.at()),
@@ -238,6 +255,10 @@ class Exchange(Answering):
         self.outcome = outcome
         if isinstance(outcome, Authorized):
             carrier = self._carrier
+            if self.length != 0 and self.site.bodies is not None:
+                self.maximum = self.site.bodies.get(outcome.route, inf)
+                if (self.received if self.length is None else self.length) > self.maximum:
+                    return self.answer_refusal(TOO_MUCH)
             if self.expects and not self.received and not self.complete:
                 self.wire.write(CONTINUE)
             self.server = server = self.site.forward(outcome, self)
@@ -247,6 +268,13 @@ class Exchange(Answering):
             self.answer_refusal(outcome.refusal)
         else:
             self.answer(outcome.answer, close=False)
+        return None
+
+    async def _charged(self, refusal: Refusal, charge: Charge) -> Outcome:
+        """What cannot be read costs its sender as much as what can."""
+        carrier = self._carrier
+        stand_in = unread(Moment(self.request_id, self._wall, self._began), carrier.connection)
+        return Refused(await charge(stand_in) or refusal, None)
 
     def _break_off(self, cause: str) -> None:
         """The client must see that the response is incomplete: framing tells, or else a reset."""

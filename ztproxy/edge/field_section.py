@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ztproxy.edge.cleaning import DROPPED, KEPT, Use, Verdict
+from ztproxy.edge.cleaning import DROPPED, KEPT, KEPT_ONCE, Use, Verdict
 from ztproxy.edge.framing import read_expectation, read_length, read_options, read_upgrade
 from ztproxy.edge.ill_formed import ambiguous, malformed, too_large
 from ztproxy.edge.remembered import Remembered
@@ -55,12 +55,18 @@ def read_fields(
         return malformed("a control character in a field's value")
     clean: list[tuple[bytes, bytes]] = []
     ours: dict[int, list[bytes]] = {}
+    once: tuple[bytes, ...] = ()
     for name, value in raw:
         verdict = verdicts[name]
         if isinstance(verdict, Refusal):
             return verdict
         use, lower = verdict
         if use == KEPT:
+            clean.append((lower, value.strip(_WHITE)))
+        elif use == KEPT_ONCE:
+            if lower in once:
+                return ambiguous(f"several {lower.decode()} fields")
+            once += (lower,)
             clean.append((lower, value.strip(_WHITE)))
         elif use != DROPPED:
             ours.setdefault(use, []).append(value.strip(_WHITE))

@@ -13,6 +13,7 @@ from ztproxy.edge.deadline import Deadline
 from ztproxy.edge.exchange import Exchange
 from ztproxy.edge.forwarded import read_peer
 from ztproxy.edge.ill_formed import malformed
+from ztproxy.edge.pace import Pace, Stall
 from ztproxy.edge.requests import Requests
 from ztproxy.edge.site import Site, logger
 from ztproxy.edge.wire import Wire
@@ -25,8 +26,24 @@ class Http1:
     """The application of one connection."""
 
     __slots__ = (
-        "_advancing", "_backlog", "_closed", "_deadline", "_due", "_head_timed", "_loop", "_paused", "_put_off",
-        "_queue", "_requests", "_stall", "_switched", "connection", "site", "stalled", "wire",
+        "_advancing",
+        "_backlog",
+        "_closed",
+        "_deadline",
+        "_due",
+        "_half_closed",
+        "_head_timed",
+        "_loop",
+        "_paused",
+        "_put_off",
+        "_queue",
+        "_requests",
+        "_stall",
+        "_switched",
+        "connection",
+        "site",
+        "stalled",
+        "wire",
     )  # fmt: skip
     wire: Wire
     connection: Connection
@@ -42,7 +59,8 @@ class Http1:
         self._backlog = b""
         self._advancing = self._closed = self._paused = self._put_off = self._due = False
         self._head_timed = True
-        self._stall: asyncio.TimerHandle | None = None
+        self._half_closed = False
+        self._stall: Stall | None = None
 
     # -- ztproxy.edge.wire.Application
 
@@ -51,7 +69,8 @@ class Http1:
         site = self.site
         self.wire = wire
         self.connection = connection
-        origin = Origin(connection, read_peer(connection.peer, site.reading.trusted_proxies))
+        trusted = () if connection.anonymous else site.reading.trusted_proxies
+        origin = Origin(connection, read_peer(connection.peer, trusted))
         self._requests = Requests(self, origin, self._queue)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, site.monotonic, self._expired)
@@ -69,13 +88,15 @@ class Http1:
             self.advance()
 
     def ended(self) -> None:
-        """The client will send no more. In the middle of an exchange it is taken to be gone."""
+        """The client will send no more. What it asked in full is answered, for it may still read (RFC 9293 §3.6)."""
         if self._switched is not None:
             self._switched.client_ended()
             self.advance()
         else:
-            self._close()
-            self._abandon()
+            self._half_closed = True
+            if self._queue and not self._backlog:
+                self._queue[-1].persistent = False
+            self.advance()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -84,15 +105,17 @@ class Http1:
         self._requests.end()
         self._deadline.stop()
         if self._stall is not None:
-            self._stall.cancel()
+            self._stall.stop()
         self.site.connections.discard(self)
         self._abandon()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly: the upstream waits, for so long."""
+        """The client reads too slowly: the upstream waits, for as long as the client keeps to the minimum rate."""
         self.stalled = True
         if self._stall is None:
-            self._stall = self._loop.call_later(self.site.patience.body, self.wire.abort)
+            patience = self.site.patience
+            self._stall = Stall(self._loop, self.site.monotonic, self.wire, patience.body, patience.minimum_rate)
+        self._stall.begin()
         if self._queue and (server := self._queue[0].server) is not None:
             server.pause()
 
@@ -100,8 +123,7 @@ class Http1:
         """It has caught up."""
         self.stalled = False
         if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+            self._stall.end()
         if self._queue and (server := self._queue[0].server) is not None:
             server.resume()
         self.advance()
@@ -173,6 +195,8 @@ class Http1:
         if not exchange.started:
             if self.stalled or self._closed:
                 return False  # who does not read its answers is asked nothing more
+            if self._half_closed and not (exchange.complete or exchange.clogged or self._requests.exhausted):
+                return self._readable(exchange)  # nothing begins of which the rest will never come
             if not self._due and not self._put_off:
                 self._put_off = True
                 self.site.at_end(self._begin)
@@ -220,14 +244,20 @@ class Http1:
     def _rest(self) -> None:
         """Before waiting: read on or not, and until when."""
         queue, deadline = self._queue, self._deadline
+        if self._half_closed and not (self._backlog or (queue and (queue[0].complete or self._requests.exhausted))):
+            self._close()  # what has not come in full never will
+            self._abandon()
+            return
         clogged = bool(self._backlog)
         if queue:
             exchange = queue[0]
             clogged = clogged or exchange.clogged
             if exchange.complete or clogged:
                 deadline.at = inf
+                if exchange.pace is not None:
+                    exchange.pace.hold(self.site.monotonic())
             elif not exchange.discarding:
-                deadline.within(self.site.patience.body)
+                deadline.until(self._body_due(exchange))
             elif not exchange.discard_timed:
                 exchange.discard_timed = True
                 deadline.within(self.site.patience.discard)
@@ -240,6 +270,13 @@ class Http1:
                 self.wire.pause_reading()
             else:
                 self.wire.resume_reading()
+
+    def _body_due(self, exchange: Exchange) -> float:
+        """When more of a body must have come."""
+        now, patience = self.site.monotonic(), self.site.patience
+        if exchange.pace is None:
+            exchange.pace = Pace(now, patience.body, patience.minimum_rate)
+        return exchange.pace.due(now, exchange.received)
 
     def _close(self) -> None:
         if not self._closed:

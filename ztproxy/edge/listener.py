@@ -12,13 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ztproxy import model
+from ztproxy.config.edge import Connections
 from ztproxy.config.values import Address, TcpAddress, UnixAddress
+from ztproxy.edge.admission import Admission
 from ztproxy.edge.contexts import Contexts
+from ztproxy.edge.forwarded import Networks
+from ztproxy.edge.proxied import Proxied
 from ztproxy.edge.tls import Describe, TlsWire
 from ztproxy.edge.wire import Application, PlainWire, SocketWire
 
 BACKLOG = 4096
-HANDSHAKE_TIMEOUT = 10.0
 SOCKET_MODE = 0o660
 
 
@@ -99,7 +102,8 @@ class Listener:
         contexts: for https; None serves plaintext.
         describe: reads a verified chain (`identity/`); needed with client certificates.
         on_handshake_failed: told of each TLS handshake that did not come about.
-        handshake_timeout: seconds.
+        admission: how many connections may be open; by default as many as the settings' defaults say.
+        balancers: networks of those who begin with a PROXY header, and who alone may connect; None: nobody does.
         wall: the clock, seconds since 1970.
     """
 
@@ -112,7 +116,8 @@ class Listener:
         contexts: Contexts | None = None,
         describe: Describe | None = None,
         on_handshake_failed: Callable[[model.HandshakeFailed], None] = lambda _failed: None,
-        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        admission: Admission | None = None,
+        balancers: Networks | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         if contexts is not None and contexts.asks and describe is None:
@@ -120,12 +125,14 @@ class Listener:
         self.name = name
         self.application = application
         self.handshake_failed = on_handshake_failed
-        self.handshake_timeout = handshake_timeout
+        self.admission = admission or Admission(Connections())
+        self.handshake_timeout = self.admission.limits.handshake_timeout
         self.wall = wall
         self._socket = sock
         self._contexts = contexts
         self._describe = describe
-        self._live: set[SocketWire] = set()
+        self._balancers = balancers
+        self._live: set[SocketWire | Proxied] = set()
         self.accepted = 0
         """Connections, since it was made."""
         self.completed = 0
@@ -174,13 +181,19 @@ class Listener:
         except OSError as wrong:
             raise BindError(f"cannot listen on {self.name}: {wrong.strerror or wrong}") from None
         loop = asyncio.get_running_loop()
-        factory: Callable[[], SocketWire] = (
-            (lambda: PlainWire(loop, self)) if self._contexts is None else (lambda: TlsWire(loop, self))
-        )
+        factory = self._factory(loop)
         if self._path is not None:
             self._server = await loop.create_unix_server(factory, sock=self._socket, backlog=BACKLOG)
         else:
             self._server = await loop.create_server(factory, sock=self._socket, backlog=BACKLOG)
+
+    def _factory(self, loop: asyncio.AbstractEventLoop) -> Callable[[], SocketWire | Proxied]:
+        """What makes the protocol of a connection: chosen here, once."""
+        wire: Callable[[], SocketWire] = (
+            (lambda: PlainWire(loop, self)) if self._contexts is None else (lambda: TlsWire(loop, self))
+        )
+        balancers = self._balancers
+        return wire if balancers is None else lambda: Proxied(loop, self, balancers, wire)
 
     def stop_accepting(self) -> None:
         """Accept no more; open connections go on."""
@@ -204,11 +217,26 @@ class Listener:
 
     # -- what its connections tell it
 
-    def opened(self, wire: SocketWire) -> None:
-        """A connection was accepted."""
-        self.accepted += 1
+    def opened(self, wire: SocketWire) -> bool:
+        """A connection was accepted; False: there is no room for it."""
         self._live.add(wire)
         self._empty.clear()
+        if wire.seat is None:
+            self.accepted += 1
+            wire.seat = self.admission.enter()
+        return wire.seat is not None and wire.seat.claim(wire.peer.address)
+
+    def arrived(self, connection: Proxied) -> None:
+        """A connection was accepted that has yet to say for whom."""
+        self.accepted += 1
+        self._live.add(connection)
+        self._empty.clear()
+
+    def left(self, connection: Proxied) -> None:
+        """It is gone, or a wire by now."""
+        self._live.discard(connection)
+        if not self._live:
+            self._empty.set()
 
     def handshake_completed(self) -> None:
         """A TLS handshake came about."""
@@ -217,6 +245,9 @@ class Listener:
     def gone(self, wire: SocketWire) -> None:
         """It is no more."""
         self._live.discard(wire)
+        if wire.seat is not None:
+            wire.seat.leave()
+            wire.seat = None
         if not self._live:
             self._empty.set()
 

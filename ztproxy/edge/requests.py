@@ -1,7 +1,8 @@
 """From octets to requests: llhttp splits them, `canonical` reads them, and what llhttp does not bound is bounded here.
 
-llhttp's callbacks only collect. It cannot be stopped within what it is fed, so it is fed in slices: no more requests
-are read ahead than one slice holds.
+llhttp's callbacks only collect. It cannot be stopped within what it is fed, so it is never fed more than one request:
+no further than an empty line, where heads and chunked bodies end, or what Content-Length says. So it is also known
+where each request line stands.
 """
 
 from collections import deque
@@ -24,6 +25,7 @@ PER_CHUNK = 16
 PER_OCTET = 3
 """Framing that an octet of content, and the chunk it comes in, may need: a client may send them one by one."""
 _HTTP_11 = "HTTP/1.1"
+_EMPTY_LINE = b"\r\n\r\n"
 _LOOSE_LINE = malformed("a request line that is not method, target and version with one space between")
 
 
@@ -33,18 +35,19 @@ class Requests:
     __slots__ = (
         "_carrier",
         "_fields",
-        "_first",
         "_head_octets",
         "_in_head",
         "_kept",
         "_last_raw",
         "_last_section",
         "_last_version",
+        "_left",
         "_llhttp",
         "_origin",
         "_overhead",
         "_queue",
         "_raw",
+        "_tail",
         "_target",
         "_turned",
         "current",
@@ -67,11 +70,11 @@ class Requests:
         self._target = b""
         self._in_head = self._turned = False
         self._head_octets = self._overhead = 0
-        self._raw = self._kept = b""
-        self._first = False
+        self._raw = self._kept = self._tail = b""
         self._last_raw: list[tuple[bytes, bytes]] = []
         self._last_version = ""
         self._last_section: FieldSection | None = None
+        self._left = carrier.site.most_requests
 
     @property
     def partial(self) -> bool:
@@ -88,17 +91,17 @@ class Requests:
         current, llhttp = self.current, self._llhttp
         if llhttp is None:
             return b""
-        size, before = SLICE, 0
-        if current is not None:
-            before = current.received
-            size = BODY_SLICE if current.length is None else max(SLICE, current.length - before)
-        piece, rest = (data, b"") if len(data) <= size else (data[:size], data[size:])
-        self._turned = False
-        if self._kept:
-            self._raw = self._kept + piece
+        before = 0
+        if current is None:
+            size = self._through_empty_line(data, SLICE)
         else:
-            self._raw = piece
-            self._first = current is None
+            before = current.received
+            length = current.length
+            size = self._through_empty_line(data, BODY_SLICE) if length is None else length - before
+        piece, rest = (data, b"") if len(data) <= size else (data[:size], data[size:])
+        self._tail = piece[-3:] if len(piece) > 2 else (self._tail + piece)[-3:]  # noqa: PLR2004 - an empty line's rest
+        self._turned = False
+        self._raw = self._kept + piece if self._kept else piece
         try:
             llhttp.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -113,6 +116,14 @@ class Requests:
                 self._bound(len(piece), before)
             self._kept = self._raw if self.partial else b""
         return rest
+
+    def _through_empty_line(self, data: bytes, most: int) -> int:
+        """How many octets to feed: up to the end of the first empty line, which may have begun before, or `most`."""
+        tail = self._tail
+        if tail and (at := (tail + data[:3]).find(_EMPTY_LINE)) >= 0:
+            return at + 4 - len(tail)
+        at = data.find(_EMPTY_LINE, 0, most)
+        return most if at < 0 else at + 4
 
     def refuse(self, refusal: Refusal) -> None:
         """What has come cannot be read on: refuse it in its turn, and read no more."""
@@ -182,6 +193,9 @@ class Requests:
         section = self._last_section
         if section is not None:
             exchange.follow(section, is_head=line.method == b"HEAD", version_11=line.version == _HTTP_11)
+        self._left -= 1
+        if self._left <= 0:
+            exchange.persistent = False
         if isinstance(request, Refusal) and request.close:
             exchange.persistent = False
             self.exhausted = True
@@ -207,13 +221,10 @@ class Requests:
     def _as_written(self, line: Line) -> bool:
         """Whether the line stands in the octets to the letter: llhttp lets more spaces, and RTSP, pass (RFC 9112 §3).
 
-        Before the first request of what was received only empty lines may stand (§2.2).
+        Before it only empty lines may stand (§2.2).
         """
         written = b"%b %b %b\r\n" % (line.method, line.target, line.version.encode())
         raw = self._raw
-        if not self._first:
-            return written in raw
-        self._first = False
         at = 0
         while raw.startswith(b"\r\n", at):
             at += 2

@@ -2,27 +2,31 @@
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
 from typing import Any, Protocol
 
 import msgspec
 
+from ztproxy.config.edge import Requests
 from ztproxy.config.settings import Listener, Settings
 from ztproxy.edge.canonical import Reading
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.framing import HeadLimits
+from ztproxy.edge.load import Load, unbounded
 from ztproxy.edge.redirect import redirecting
 from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
 from ztproxy.exchange import Forward
-from ztproxy.model import Arrived, Finished, Outcome
+from ztproxy.model import Arrived, Finished, Outcome, Refusal
 from ztproxy.turn import turn_of
 
 logger = logging.getLogger("ztproxy.edge")
 
 Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
+Charge = Callable[[Arrived], Coroutine[Any, Any, Refusal | None]]
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -34,6 +38,8 @@ class Patience(msgspec.Struct, frozen=True):
     """Between two pieces of a request's body, and of a response that it does not read."""
     discard: float = 10.0
     """To send the rest of a body that was refused."""
+    minimum_rate: int = 0
+    """Octets a second that a client may not fall behind by more than `body`; 0: only standing still counts."""
 
 
 class Open(Protocol):
@@ -47,8 +53,9 @@ class Site:
     """One listener's side of HTTP. Immutable but for the set of open connections and whether it drains."""
 
     __slots__ = (
-        "_date", "_date_second", "at_end", "connections", "draining", "finished", "forward", "head_limits", "left_out",
-        "monotonic", "patience", "pipeline", "reading", "request_ids", "set_always", "show_reasons", "wall",
+        "_date", "_date_second", "at_end", "bodies", "charge", "connections", "draining", "finished", "forward",
+        "head_limits", "left_out", "load", "monotonic", "most_requests", "patience", "pipeline", "reading",
+        "request_ids", "set_always", "show_reasons", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +73,10 @@ class Site:
         at_end: Callable[[Callable[[], None]], None] = lambda do: do(),
         head_limits: HeadLimits | None = None,
         patience: Patience | None = None,
+        most_requests: int = sys.maxsize,
+        bodies: Mapping[str, int] | None = None,
+        charge: Charge | None = None,
+        load: Load | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.forward = forward
@@ -81,6 +92,14 @@ class Site:
         """Puts off to the end of the loop's turn; by default nothing is put off."""
         self.head_limits = head_limits or HeadLimits()
         self.patience = patience or Patience()
+        self.most_requests = most_requests
+        """On one connection."""
+        self.bodies = bodies or None
+        """Octets that a request's content may have, by route; None where no route bounds it."""
+        self.charge = charge
+        """Charges the address of a request that could not be read; None: such requests are free."""
+        self.load = load or unbounded()
+        """What the whole process has taken on."""
         self.draining = False
         self.connections: set[Open] = set()
         self._date_second = 0
@@ -97,6 +116,8 @@ class Site:
         forward: Forward,
         finished: Callable[[Finished], None],
         request_ids: Callable[[], str] | None = None,
+        charge: Charge | None = None,
+        load: Load | None = None,
     ) -> "Site":
         """As a listener is configured; one that redirects has no use for the pipeline."""
         return cls(
@@ -108,6 +129,12 @@ class Site:
             show_reasons=settings.policy.show_reasons,
             request_ids=request_ids,
             at_end=turn_of(asyncio.get_running_loop()).at_end,
+            head_limits=_head_limits(settings.requests),
+            patience=_patience(settings),
+            most_requests=settings.connections.requests,
+            bodies=_bodies(settings),
+            charge=charge,
+            load=load,
         )
 
     def date(self) -> bytes:
@@ -123,3 +150,19 @@ class Site:
         self.draining = True
         for connection in tuple(self.connections):
             connection.drain()
+
+
+def _head_limits(requests: Requests) -> HeadLimits:
+    return HeadLimits(requests.head, requests.request_line, requests.fields, requests.head_timeout)
+
+
+def _patience(settings: Settings) -> Patience:
+    requests = settings.requests
+    return Patience(settings.connections.idle_timeout, requests.body_timeout, minimum_rate=requests.minimum_rate)
+
+
+def _bodies(settings: Settings) -> dict[str, int]:
+    """Octets of content by route, where there is a bound."""
+    everywhere = settings.requests.maximum_body
+    said = {route.name: everywhere if route.maximum_body is None else route.maximum_body for route in settings.routes}
+    return {name: octets for name, octets in said.items() if octets is not None}

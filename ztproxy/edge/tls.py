@@ -15,7 +15,7 @@ from cryptography import x509
 
 from ztproxy import model
 from ztproxy.edge.contexts import Contexts
-from ztproxy.edge.wire import Application, Endpoint, SocketWire, peer_of
+from ztproxy.edge.wire import Application, Endpoint, SocketWire
 
 Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
 """Reads a verified chain (DER, the leaf first); given by `identity/`."""
@@ -76,6 +76,8 @@ class TlsWire(SocketWire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._closing:
+            return
         self._deadline = self._loop.call_later(self._listener.handshake_timeout, self._handshake_timed_out)
 
     def data_received(self, data: bytes) -> None:
@@ -229,16 +231,18 @@ class TlsWire(SocketWire):
             self._deadline = None
         tls, endpoint = self._tls, self._listener
         cipher = tls.cipher()
-        peer, port, local_port = peer_of(self._transport)
+        peer = self.peer
+        self._greeted()
         chain = chain_of(tls) if endpoint.contexts.asks else ()
         connection = model.Connection(
             listener=endpoint.name,
             scheme="https",
-            peer=peer,
-            peer_port=port,
-            local_port=local_port,
+            peer=peer.address,
+            peer_port=peer.port,
+            local_port=peer.local_port,
             tls=model.Tls(version=tls.version() or "", cipher=cipher[0] if cipher else "", server_name=tls.server_name),
             unchecked_certificate=endpoint.describe(chain) if chain else None,
+            anonymous=self._anonymous(),
         )
         application: Application = endpoint.application()
         self._application = application
@@ -260,13 +264,12 @@ class TlsWire(SocketWire):
             self.abort()
 
     def _report(self, cause: str, shown: bytes | None = None) -> None:
-        peer, port, _ = peer_of(self._transport)
         self._listener.handshake_failed(
             model.HandshakeFailed(
                 wall=self._listener.wall(),
                 listener=self._listener.name,
-                peer=peer,
-                peer_port=port,
+                peer=self.peer.address,
+                peer_port=self.peer.port,
                 server_name=self._tls.server_name,
                 cause=cause,
                 certificate_subject=None if shown is None else unverified_subject(shown),

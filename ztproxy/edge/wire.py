@@ -7,9 +7,11 @@ Writes are gathered: what is written in one turn of the event loop leaves in one
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from ztproxy import model
+from ztproxy.edge.admission import Seat
+from ztproxy.edge.proxy_header import ProxyHeader
 from ztproxy.turn import turn_of
 
 GATHERED = 65_536
@@ -31,6 +33,9 @@ class Wire(Protocol):
 
     def abort(self) -> None:
         """End at once; what is queued is dropped."""
+
+    def unsent(self) -> int:
+        """Octets that were written and that the client has not taken yet, as far as this process knows."""
 
     def pause_reading(self) -> None:
         """Hand over nothing more until `resume_reading`."""
@@ -73,8 +78,8 @@ class Endpoint(Protocol):
     def application(self) -> Application:
         """A new application for a new connection."""
 
-    def opened(self, wire: "SocketWire") -> None:
-        """A connection was accepted."""
+    def opened(self, wire: "SocketWire") -> bool:
+        """A connection was accepted; False: there is no room for it."""
 
     def gone(self, wire: "SocketWire") -> None:
         """It is no more."""
@@ -90,7 +95,9 @@ class SocketWire(asyncio.Protocol):
     __slots__ = (
         "_application", "_at_end", "_call_soon", "_closing", "_connected", "_deadline", "_endpoint", "_eof_received",
         "_eof_sent", "_loop", "_periods", "_queue", "_queued", "_reading", "_scheduled", "_transport", "_unsent",
+        "peer", "relayed", "seat",
     )  # fmt: skip
+    peer: "SocketPeer"
     _transport: asyncio.Transport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> None:
@@ -110,6 +117,10 @@ class SocketWire(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._periods = LINGER_PERIODS
         self._unsent = 0
+        self.seat: Seat | None = None
+        """Its place among the listener's connections."""
+        self.relayed: ProxyHeader | None = None
+        """What a balancer in front said of the client; None where none is asked."""
 
     # -- Wire
 
@@ -136,6 +147,9 @@ class SocketWire(asyncio.Protocol):
         self._queue.clear()
         self._transport.abort()
 
+    def unsent(self) -> int:
+        return self._queued + self._transport.get_write_buffer_size()
+
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
             self._reading = False
@@ -159,7 +173,11 @@ class SocketWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._endpoint.opened(self)
+        self.peer = peer_of(transport)
+        if self.relayed is not None and self.relayed.address is not None:
+            self.peer = SocketPeer(self.relayed.address, self.relayed.port, self.peer.local_port)
+        if not self._endpoint.opened(self):
+            self.abort()
 
     def connection_lost(self, _cause: Exception | None) -> None:
         self._closing = True
@@ -181,6 +199,15 @@ class SocketWire(asyncio.Protocol):
             self._application.resume_writing()
 
     # -- inside
+
+    def _anonymous(self) -> bool:
+        """A balancer is in front, and does not say who the client is."""
+        return self.relayed is not None and self.relayed.address is None
+
+    def _greeted(self) -> None:
+        """The handshake is over."""
+        if self.seat is not None:
+            self.seat.greeted()
 
     def _end_of_turn(self) -> None:
         self._scheduled = False
@@ -232,13 +259,21 @@ class SocketWire(asyncio.Protocol):
             self._transport.abort()
 
 
-def peer_of(transport: asyncio.BaseTransport) -> tuple[str, int, int]:
-    """The peer's address without scope, its port and ours; empty and zeros on a Unix socket."""
+class SocketPeer(NamedTuple):
+    """The other end of a connection: its address without scope, its port and ours; on a Unix socket, nothing."""
+
+    address: str
+    port: int
+    local_port: int
+
+
+def peer_of(transport: asyncio.BaseTransport) -> SocketPeer:
+    """As the socket says."""
     peer = transport.get_extra_info("peername")
     local = transport.get_extra_info("sockname")
     if not (isinstance(peer, tuple) and isinstance(local, tuple)):
-        return "", 0, 0
-    return str(peer[0]).partition("%")[0], int(peer[1]), int(local[1])
+        return SocketPeer("", 0, 0)
+    return SocketPeer(str(peer[0]).partition("%")[0], int(peer[1]), int(local[1]))
 
 
 class PlainWire(SocketWire):
@@ -249,14 +284,22 @@ class PlainWire(SocketWire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer, port, local_port = peer_of(transport)
+        if self._closing:
+            return
+        self._greeted()
+        peer = self.peer
         application = self._application = self._endpoint.application()
         self._received = application.received
         self._connected = True
         application.connected(
             self,
             model.Connection(
-                listener=self._endpoint.name, scheme="http", peer=peer, peer_port=port, local_port=local_port
+                listener=self._endpoint.name,
+                scheme="http",
+                peer=peer.address,
+                peer_port=peer.port,
+                local_port=peer.local_port,
+                anonymous=self._anonymous(),
             ),
         )
 

@@ -15,8 +15,8 @@ REMEDIES: dict[Reason, str] = {
         "Hosts. Write the path in its one canonical spelling; `detail` says which part is not."
     ),
     Reason.REQUEST_TOO_LARGE: (
-        "431: the head is over 32 KiB, the request line over 8 KiB, or there are over 100 fields; often cookies. "
-        "413: the body."
+        "431: the head is over `requests.head`, or there are over `requests.fields`; often cookies. 414: the request "
+        "line is over `requests.request_line`. 413: the body is over `maximum_body`."
     ),
     Reason.MISDIRECTED_REQUEST: (
         "The client reused a connection for another host. It should open one for this host; browsers do so by "
@@ -100,7 +100,14 @@ REMEDIES: dict[Reason, str] = {
     Reason.UPSTREAM_TIMEOUT: (
         "The server did not connect, begin its answer, or go on with it within `upstream.timeouts`."
     ),
-    Reason.OVERLOADED: "The proxy, or the storage of its limits, cannot take more. Try again later.",
+    Reason.CLIENT_GONE: (
+        "Only in the logs: the client closed the connection before there was an answer. Its own timeout may be "
+        "shorter than what stands behind takes."
+    ),
+    Reason.OVERLOADED: (
+        "The proxy has all that `overload` lets it take on, or the storage of its limits cannot take more. Try again "
+        "after `Retry-After`."
+    ),
     Reason.INTERNAL_ERROR: "A defect of the proxy: its log has the traceback under the request's id. Please report it.",
 }
 
