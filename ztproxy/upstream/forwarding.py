@@ -164,7 +164,8 @@ class Exchange(Sending):
 
     def _fail(self, reason: Reason, cause: str) -> None:
         answered = self._answered or self.switched
-        if reason in FAULTS and not self.switched and (answered or self._is_sent()):
+        slow_client = reason is Reason.UPSTREAM_TIMEOUT and not (answered or self._is_sent())
+        if reason in FAULTS and not (self.switched or slow_client):
             self._blame()
         self._give_up()
         cause = f"{self._pool.name}: {cause}"
