@@ -10,7 +10,7 @@ import pytest
 
 from tests.pki import CLIENT, DAY, Authority, Leaf, now, self_signed
 from tests.raw_server import RecordingClient, Scene, always, exchange
-from ztproxy.config.settings import UpstreamTls
+from ztproxy.config.upstreams import UpstreamTls
 from ztproxy.model import Reason
 from ztproxy.upstream import UnusableFileError
 from ztproxy.upstream.tls import client_context

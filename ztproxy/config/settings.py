@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
+from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import (
     Address,
     AddressValue,
@@ -42,22 +43,6 @@ def _https(value: str) -> str:
     return value
 
 
-def _server(value: str) -> str:
-    parts = urlsplit(value)
-    port = parts.port  # raises ValueError when out of range
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or parts.path not in ("", "/")
-        or parts.query
-        or parts.fragment
-        or port == 0
-    ):
-        raise ValueError("a server is http://HOST[:PORT] or https://HOST[:PORT], without a path")
-    return value.rstrip("/")
-
-
 def _limit_key(value: str) -> str:
     if not re.fullmatch(
         r"source\.address|certificate\.(fingerprint|spiffe_id)|token\.subject|token\.claims\.[A-Za-z0-9_:./-]+|route",
@@ -78,7 +63,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
 Url = Annotated[str, AfterValidator(_https)]
-ServerUrl = Annotated[str, AfterValidator(_server)]
 LimitKey = Annotated[str, AfterValidator(_limit_key)]
 
 
@@ -266,54 +250,6 @@ class Limits(Section):
     timeout: Duration = 0.25
     """Longest wait for redis."""
     rules: tuple[LimitRule, ...] = ()
-
-
-class UpstreamTls(Section):
-    """How servers under https:// are verified and what we show them."""
-
-    authorities: tuple[InputFile, ...] = ()
-    """PEM files; the system's trust when absent."""
-    certificate: InputFile | None = None
-    key: InputFile | None = None
-    server_name: str | None = None
-    """The name verified and sent as SNI; the server's host when absent."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("`certificate` and `key` go together")
-        return self
-
-
-class Timeouts(Section):
-    """How long an upstream may take."""
-
-    connect: Duration = 2.0
-    """Name resolution, TCP and TLS handshake."""
-    response: Duration = 30.0
-    """From the request's end to the response's head."""
-    idle: Duration = 60.0
-    """Between two pieces of a body, both ways."""
-
-
-class Upstream(Section):
-    """The servers of a route."""
-
-    servers: tuple[ServerUrl, ...] = Field(min_length=1)
-    balance: Literal["round_robin"] = "round_robin"
-    tls: UpstreamTls | None = None
-    timeouts: Timeouts = Timeouts()
-    preserve_host: bool = False
-    """Send the client's Host instead of the server's."""
-
-    @model_validator(mode="after")
-    def _one_scheme(self) -> Self:
-        schemes = {urlsplit(server).scheme for server in self.servers}
-        if len(schemes) > 1:
-            raise ValueError("servers of one upstream are all http:// or all https://")
-        if self.tls is not None and schemes == {"http"}:
-            raise ValueError("`tls` has no effect on servers under http://")
-        return self
 
 
 class Route(Section):

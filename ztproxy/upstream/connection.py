@@ -33,6 +33,9 @@ class User(Protocol):
 class Owner(Protocol):
     """The pool that a connection belongs to."""
 
+    def made(self, connection: "Connection") -> None:
+        """It is open."""
+
     def lost(self, connection: "Connection") -> None:
         """It is gone, whether idle or in use."""
 
@@ -104,6 +107,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         self.alive = True
+        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         user = self.user

@@ -36,6 +36,11 @@ class Deadlines:
         self._sweep = sweep
         self._watched: set[Limited] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._resting: asyncio.Future[None] | None = None
+
+    def now(self) -> float:
+        """The time that deadlines are set by."""
+        return self._loop.time()
 
     def watch(self, limited: Limited) -> None:
         """Call its `expire` once its deadline has passed."""
@@ -55,9 +60,19 @@ class Deadlines:
     def stop(self) -> None:
         """Watch nothing any more."""
         self._watched.clear()
+        if self._resting is not None:
+            self._resting.set_result(None)
+            self._resting = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def rest(self) -> None:
+        """Wait until nothing is watched; noticed at the next look."""
+        while self._watched:
+            if self._resting is None:
+                self._resting = self._loop.create_future()
+            await asyncio.shield(self._resting)
 
     def watched(self) -> tuple[Limited, ...]:
         """Everything under way."""
@@ -68,5 +83,8 @@ class Deadlines:
         now = self._loop.time()
         for limited in [limited for limited in self._watched if limited.deadline <= now]:
             limited.expire()
-        if self._sweep(now) or self._watched:
+        if self._resting is not None and not self._watched:
+            self._resting.set_result(None)
+            self._resting = None
+        if self._sweep(now) or self._watched or self._resting is not None:
             self.wake()

@@ -9,6 +9,15 @@ from ztproxy.upstream.head import binds_connection
 from ztproxy.upstream.response import End
 from ztproxy.upstream.sending import Sending
 
+FAULTS = frozenset(
+    {
+        Reason.UPSTREAM_UNREACHABLE,
+        Reason.UPSTREAM_PROTOCOL_ERROR,
+        Reason.UPSTREAM_TLS_FAILED,
+        Reason.UPSTREAM_TIMEOUT,
+    }
+)
+"""What a server did, not a client, nor we."""
 _SWITCHING = 101
 
 
@@ -155,6 +164,9 @@ class Exchange(Sending):
 
     def _fail(self, reason: Reason, cause: str) -> None:
         answered = self._answered or self.switched
+        slow_client = reason is Reason.UPSTREAM_TIMEOUT and not (answered or self._is_sent())
+        if reason in FAULTS and not (self.switched or slow_client):
+            self._blame()
         self._give_up()
         cause = f"{self._pool.name}: {cause}"
         if answered:
@@ -164,8 +176,18 @@ class Exchange(Sending):
 
     def _refuse(self, refusal: Refusal) -> None:
         if not self._ended:
+            if refusal.reason in FAULTS:
+                self._blame()
             self._give_up()
             self._client.refuse(refusal)
+
+    def _is_sent(self) -> bool:
+        """Whether the request is complete, so that it is the server who is waited for."""
+        return self._content is None or self._content.ended
+
+    def _blame(self) -> None:
+        """The server failed the request."""
+        self._pool.failures += 1
 
 
 def _lost(connection: Connection, error: Exception | None, *, tls: bool) -> tuple[Reason, str]:

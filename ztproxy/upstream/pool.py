@@ -7,17 +7,20 @@ TLS settings or routes.
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
-from ztproxy.config.settings import Upstream
+from ztproxy.config.upstreams import Upstream
 from ztproxy.model import Reason, Refusal
+from ztproxy.upstream.addresses import Lookup, look_up
 from ztproxy.upstream.connection import Connection
+from ztproxy.upstream.dialing import Tls, dialler
+from ztproxy.upstream.silence import is_silent
 
 IDLE_SECONDS = 30.0
 IDLE_CONNECTIONS = 256
 IDLE_TLS_CONNECTIONS = 64
 """Fewer, as each holds a quarter of a megabyte."""
-_PORTS = {"http": 80, "https": 443}
 
 
 class Pool:
@@ -26,30 +29,49 @@ class Pool:
     Args:
         server: the server's URL, as configured.
         upstream: where its timeouts and the name to verify are.
-        context: how it is verified; None for http.
+        context: how it is verified; None for http and Unix sockets.
         wake: called when a connection becomes idle, so that `expire` is called in time.
+        lookup: asks for the addresses of a name.
     """
 
     def __init__(
-        self, server: str, upstream: Upstream, context: ssl.SSLContext | None, wake: Callable[[], None]
+        self,
+        server: str,
+        upstream: Upstream,
+        context: ssl.SSLContext | None,
+        wake: Callable[[], None],
+        lookup: Lookup = look_up,
     ) -> None:
-        parts = urlsplit(server)
         self.name = server
-        self._address = parts.hostname or ""
-        self._port = parts.port or _PORTS[parts.scheme]
-        bracketed = f"[{self._address}]" if ":" in self._address else self._address
-        self.host = (bracketed if self._port == _PORTS[parts.scheme] else f"{bracketed}:{self._port}").encode("idna")
+        self.dialler = dialler(server, upstream.resolve, self._moved, lookup)
+        self.host = self.dialler.host
         self._context = context
-        self._server_name = (upstream.tls and upstream.tls.server_name) or self._address
+        server_name = (upstream.tls and upstream.tls.server_name) or urlsplit(server).hostname or ""
+        self._tls = None if context is None else Tls(context, server_name)
         self._timeout = upstream.timeouts.connect
         self._limit = IDLE_CONNECTIONS if context is None else IDLE_TLS_CONNECTIONS
         self._wake = wake
         self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self.requests = 0
+        """Exchanges begun here."""
+        self.failures = 0
+        """Exchanges that the server failed."""
 
     @property
     def tls(self) -> bool:
         """Whether its server is reached over TLS."""
         return self._context is not None
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        """Those of them that serve no exchange."""
+        return len(self._idle)
 
     def take(self) -> Connection | None:
         """The connection that became idle last, or None."""
@@ -57,6 +79,14 @@ class Pool:
             connection = self._idle.pop()
             if connection.alive and not connection.transport.is_closing():
                 return connection
+        return None
+
+    def take_silent(self) -> Connection | None:
+        """The same, for a request that cannot be sent twice: the socket itself is asked whether its peer closed it."""
+        while (connection := self.take()) is not None:
+            if is_silent(connection.transport):
+                return connection
+            connection.discard()
         return None
 
     def put(self, connection: Connection, now: float) -> None:
@@ -70,21 +100,42 @@ class Pool:
         else:
             connection.discard()
 
+    def made(self, connection: Connection) -> None:
+        """A connection is open."""
+        self._open.add(connection)
+
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""
+        self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
     def expire(self, now: float) -> bool:
-        """Close what has been idle for too long; whether any idle connection is left."""
+        """Close what has been idle for too long, and see to where the server is; whether any connection is left."""
         for connection in [one for one in self._idle if now - one.idle_since >= one.keep]:
             connection.discard()
+        if self._open:
+            self.dialler.refresh(now)
         return bool(self._idle)
 
-    def close(self) -> None:
+    def adopt(self, other: "Pool") -> None:
+        """Take over what another pool of the same server knows of where it is."""
+        self.dialler.adopt(other.dialler)
+
+    def close_idle(self) -> None:
         """Close what is idle."""
         for connection in tuple(self._idle):
             connection.discard()
+
+    def retire(self) -> None:
+        """Close what is idle, and keep nothing more."""
+        self._limit = 0
+        self.close_idle()
+
+    def close(self) -> None:
+        """Close what is idle, and look nothing up any more."""
+        self.retire()
+        self.dialler.close()
 
     async def connect(self) -> Connection | Refusal:
         """A new connection: name resolution, TCP and TLS within the connect timeout.
@@ -93,20 +144,21 @@ class Pool:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self, IDLE_SECONDS),
-                    self._address,
-                    self._port,
-                    ssl=self._context,
-                    server_hostname=None if self._context is None else self._server_name,
-                )
+                return await self.dialler.dial(lambda: Connection(self, IDLE_SECONDS), self._tls)
         except TimeoutError:
             return self._refusal(Reason.UPSTREAM_TIMEOUT, "connecting took too long")
         except ssl.SSLError as wrong:
             return self._refusal(Reason.UPSTREAM_TLS_FAILED, _tls_cause(wrong))
         except (OSError, UnicodeError) as wrong:
             return self._refusal(Reason.UPSTREAM_UNREACHABLE, str(wrong))
-        return connection
+
+    def _moved(self, gone: frozenset[tuple[Any, ...]]) -> None:
+        """Addresses are no longer the server's: what is connected there serves its exchange and no other."""
+        for connection in tuple(self._open):
+            if connection.transport.get_extra_info("peername", ())[:2] in gone:
+                connection.keep = 0.0
+                if connection in self._idle:
+                    connection.discard()
 
     def _refusal(self, reason: Reason, cause: str) -> Refusal:
         return Refusal(reason, cause=f"{self.name}: {cause}")

@@ -5,10 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ztproxy.config.settings import Timeouts
+from ztproxy.config.upstreams import Timeouts
 from ztproxy.exchange import Client
 from ztproxy.model import Authorized, Reason, Refusal
-from ztproxy.upstream.connecting import Found, find
 from ztproxy.upstream.connection import HIGH_WATER, Connection
 from ztproxy.upstream.content import Content
 from ztproxy.upstream.deadlines import NEVER, Deadlines
@@ -22,7 +21,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 class Target(NamedTuple):
     """What all exchanges of one route share."""
 
-    pools: tuple[Pool, ...]
     head: RequestHead
     timeouts: Timeouts
     deadlines: Deadlines
@@ -51,7 +49,6 @@ class Sending(ABC):
         "_retried",
         "_started",
         "_target",
-        "_untried",
         "_written",
         "deadline",
         "duration",
@@ -59,14 +56,13 @@ class Sending(ABC):
         "switched",
     )
 
-    def __init__(self, target: Target, authorized: Authorized, client: Client, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, target: Target, authorized: Authorized, client: Client, pool: Pool) -> None:
         self._target = target
         self._authorized = authorized
         self._client = client
-        self._pool = pools[0]
-        self._untried = pools[1:]
+        self._pool = pool
         self._connection: Connection | None = None
-        self._connecting: asyncio.Task[Found | Refusal] | None = None
+        self._connecting: asyncio.Task[Connection | Refusal] | None = None
         length = authorized.arrived.content_length
         self._content = None if length == 0 else Content(length)
         self._head = b""
@@ -109,7 +105,9 @@ class Sending(ABC):
     def start(self) -> None:
         """Send the head on an idle connection, or connect. Calls nothing of the client's before it returns."""
         self._target.deadlines.watch(self)
-        connection = self._pool.take()
+        pool = self._pool
+        pool.requests += 1
+        connection = pool.take() if self._is_replayable() else pool.take_silent()
         if connection is None:
             self._connect()
         else:
@@ -163,10 +161,10 @@ class Sending(ABC):
 
     def _connect(self) -> None:
         """A connection has to be made: the one thing that needs a task."""
-        self._connecting = self._target.loop.create_task(find(self._pool, self._untried))
+        self._connecting = self._target.loop.create_task(self._pool.connect())
         self._connecting.add_done_callback(self._on_found)
 
-    def _on_found(self, task: "asyncio.Task[Found | Refusal]") -> None:
+    def _on_found(self, task: "asyncio.Task[Connection | Refusal]") -> None:
         self._connecting = None
         if task.cancelled():
             return None
@@ -178,10 +176,9 @@ class Sending(ABC):
         found = task.result()
         if isinstance(found, Refusal):
             return self._refuse(found)
-        self._pool, connection, self._untried = found
         if self._ended:
-            return self._pool.put(connection, self._target.loop.time())
-        return self._attach(connection)
+            return self._pool.put(found, self._target.loop.time())
+        return self._attach(found)
 
     def _attach(self, connection: Connection) -> None:
         """Begin on a connection; content that is on its way joins the head in one write."""
@@ -232,8 +229,11 @@ class Sending(ABC):
         """Once, and only where nothing was sent, or where sending it again changes nothing (RFC 9112 §9.3.1)."""
         if self._retried or connection.reader.started:
             return False
-        replayable = self._content is None and self._authorized.arrived.method in IDEMPOTENT
-        return not self._written or (connection.reused and replayable)
+        return not self._written or (connection.reused and self._is_replayable())
+
+    def _is_replayable(self) -> bool:
+        """Whether sending it twice is the same as sending it once."""
+        return self._content is None and self._authorized.arrived.method in IDEMPOTENT
 
     def _give_up(self) -> None:
         connection = self._connection

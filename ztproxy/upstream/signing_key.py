@@ -5,14 +5,12 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ztproxy.upstream.files import UnusableFileError
+from ztproxy.upstream.files import UnusableFileError, create_private
 
 NO_KEYS = b'{"keys":[]}'
 _COORDINATE = 32
@@ -59,20 +57,10 @@ def load_or_create(path: Path) -> SigningKey:
 
 def _create(path: Path) -> None:
     """Write a new key whole or not at all; where another process was first, its key stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(name, path)  # unlike a rename, never replaces
-    finally:
-        Path(name).unlink()
+    create_private(path, pem)
 
 
 def _encoded(number: int) -> str:

@@ -2,7 +2,7 @@
 
 import ssl
 
-from ztproxy.config.settings import UpstreamTls
+from ztproxy.config.upstreams import UpstreamTls
 from ztproxy.upstream.files import UnusableFileError
 
 

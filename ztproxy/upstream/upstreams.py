@@ -1,32 +1,33 @@
 """All routes' upstreams: where an authorised request is handed to."""
 
 import asyncio
+import random as chance
 import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from ztproxy.config.settings import Route, Settings
+from ztproxy.config.settings import Settings
 from ztproxy.exchange import Client
 from ztproxy.model import Authorized
 from ztproxy.turn import turn_of
+from ztproxy.upstream.addresses import Lookup, look_up
 from ztproxy.upstream.assertion import Assertions
 from ztproxy.upstream.deadlines import Deadlines
 from ztproxy.upstream.forwarding import Exchange
-from ztproxy.upstream.head import RequestHead
-from ztproxy.upstream.pool import Pool
-from ztproxy.upstream.sending import Target
+from ztproxy.upstream.member import QueueState, ServerState
+from ztproxy.upstream.published import Published, Shared
 from ztproxy.upstream.signing_key import NO_KEYS, load_or_create
 from ztproxy.upstream.statement import Statements
-from ztproxy.upstream.tls import client_context
 
 
 class Upstreams:
     """Forwards to the servers of each route; made by `build` within the running loop that it serves on."""
 
-    def __init__(self, routes: Mapping[str, Target], deadlines: Deadlines, pools: list[Pool], jwks: bytes) -> None:
-        self._routes = {name: _RoundRobin(target) for name, target in routes.items()}
+    def __init__(self, routes: Mapping[str, Published], deadlines: Deadlines, jwks: bytes) -> None:
+        self.published = routes
+        self._begin = {name: published.begin for name, published in routes.items()}
         self._deadlines = deadlines
-        self._pools = pools
+        self._pools = [pool for published in routes.values() for pool in published.pools]
         self._jwks = jwks
 
     @classmethod
@@ -35,13 +36,20 @@ class Upstreams:
         settings: Settings,
         loop: asyncio.AbstractEventLoop | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        previous: "Upstreams | None" = None,
+        random: Callable[[], float] = chance.random,
+        lookup: Lookup = look_up,
     ) -> Self:
-        """Read keys and certificates, make the assertion key if it is absent; connects to nothing yet.
+        """Read keys and certificates, make keys that are absent; nothing is connected to within the loop's turn.
 
         Args:
             settings: the whole configuration.
             loop: the loop to serve on; the running one when absent.
             clock: a monotonic clock, seconds; for durations.
+            previous: what serves until now: where a server is configured as before, it stands as it stood there.
+            random: numbers in [0, 1), for choices and jitter.
+            lookup: asks for the addresses of names.
 
         Raises:
             UnusableFileError: naming a file that cannot be used.
@@ -51,23 +59,22 @@ class Upstreams:
         if settings.assertion is not None:
             key = load_or_create(settings.assertion.key)
             assertions, jwks = Assertions(key, settings.assertion.issuer, settings.assertion.lifetime), key.jwks
-        statements = Statements(assertions)
-        limits = [min(route.upstream.timeouts.response, route.upstream.timeouts.idle) for route in settings.routes]
-        pools: list[Pool] = []
-        deadlines = Deadlines(loop, min(limits), lambda now: sum(pool.expire(now) for pool in pools) > 0)
-        routes = {}
+        routes: dict[str, Published] = {}
+        deadlines = Deadlines(loop, _shortest(settings), lambda now: _sweep(routes, now))
+        shared = Shared(
+            Statements(assertions), deadlines, loop, clock, turn_of(loop).at_end, settings.state, random, lookup
+        )
         for route in settings.routes:
-            own = _pools(route, deadlines.wake)
-            pools += own
-            head = RequestHead(route, statements)
-            routes[route.name] = Target(
-                own, head, route.upstream.timeouts, deadlines, loop, clock, turn_of(loop).at_end
-            )
-        return cls(routes, deadlines, pools, jwks)
+            routes[route.name] = Published.build(route, shared)
+        for name, published in routes.items():
+            if previous is not None and name in previous.published:
+                published.adopt(previous.published[name])
+            published.start(loop)
+        return cls(routes, deadlines, jwks)
 
     def forward(self, authorized: Authorized, client: Client) -> Exchange:
         """Begin forwarding; returns at once, and calls nothing of the client's before it has returned."""
-        exchange = self._routes[authorized.route].exchange(authorized, client)
+        exchange = self._begin[authorized.route](authorized, client)
         exchange.start()
         return exchange
 
@@ -75,8 +82,27 @@ class Upstreams:
         """The JSON Web Key Set that assertions are verified with."""
         return self._jwks
 
+    def view(self) -> tuple[ServerState, ...]:
+        """How every server stands, in the configuration's order."""
+        now = self._deadlines.now()
+        return tuple(state for published in self.published.values() for state in published.view(now))
+
+    def queues(self) -> tuple[QueueState, ...]:
+        """What waits in front of each route's servers."""
+        return tuple(published.queue() for published in self.published.values())
+
+    def retire(self) -> None:
+        """Others take over: no more checks, idle connections are closed; what is under way goes on to its end."""
+        for published in self.published.values():
+            published.retire()
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way; `retire` first."""
+        await self._deadlines.rest()
+
     async def close(self) -> None:
         """End every exchange and connection."""
+        self.retire()
         for exchange in self._deadlines.watched():
             exchange.stop()
         for pool in self._pools:
@@ -85,23 +111,14 @@ class Upstreams:
         await asyncio.sleep(0)  # lets cancelled connection attempts and aborted sockets go
 
 
-class _RoundRobin:
-    """Begins each exchange at the next server of its route."""
-
-    def __init__(self, target: Target) -> None:
-        pools = target.pools
-        self._target = target
-        self._orders = tuple(pools[first:] + pools[:first] for first in range(len(pools)))
-        self._next = 0
-
-    def exchange(self, authorized: Authorized, client: Client) -> Exchange:
-        order = self._orders[self._next]
-        self._next = (self._next + 1) % len(self._orders)
-        return Exchange(self._target, authorized, client, order)
+def _shortest(settings: Settings) -> float:
+    """The shortest time limit, seconds."""
+    upstreams = [route.upstream for route in settings.routes]
+    limits = [min(upstream.timeouts.response, upstream.timeouts.idle) for upstream in upstreams]
+    limited = [one for one in upstreams if one.maximum_connections is not None or one.maximum_requests is not None]
+    return min(limits + [upstream.queue.wait for upstream in limited])
 
 
-def _pools(route: Route, wake: Callable[[], None]) -> tuple[Pool, ...]:
-    upstream = route.upstream
-    secure = upstream.servers[0].startswith("https:")  # all servers of an upstream have one scheme
-    context = client_context(upstream.tls) if secure else None
-    return tuple(Pool(server, upstream, context, wake) for server in upstream.servers)
+def _sweep(routes: Mapping[str, Published], now: float) -> bool:
+    """Close what has been idle for too long; whether there is more to watch."""
+    return sum(pool.expire(now) for published in routes.values() for pool in published.pools) > 0
