@@ -95,12 +95,17 @@ class Description(msgspec.Struct, frozen=True):
     reads: tuple[str, ...]
     """What the decision depends on, by OPA's own analysis."""
     may_read: tuple[str, ...]
-    """What any rule names at all: never narrower than `reads`. Nothing else of the input is even parsed."""
+    """What any rule that it can rest on names: never narrower than `reads`. Nothing else of the input is even built."""
+    places: tuple[tuple[str, ...], ...]
+    """The same, as keys from the top of the input down; () is all of it."""
+    data: tuple[str, ...]
+    """What it depends on of the data."""
     builtins: tuple[str, ...]
+    """Called by any rule that it can rest on."""
     nondeterministic: tuple[str, ...]
+    unrepeatable: tuple[str, ...]
+    """Those that are not known to repeat themselves; with one of them no decision is remembered."""
     clock: bool
-    constant: bool
-    """Neither input nor clock is read, and only builtins are called that are known to repeat themselves."""
     inline: bool
 
 
