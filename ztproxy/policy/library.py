@@ -254,7 +254,7 @@ class Library:
         raise PolicyLoadError(msgspec.json.decode(problems, type=tuple[Problem, ...]))
 
     def tool(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what the command line asks: check, test, explain (native/opa/tool). Not for a process that serves."""
+        """Do what the command line asks (native/opa/tool). Not for a process that serves."""
         self.check_process()
         text = msgspec.json.encode(request)
         answer: dict[str, Any] = msgspec.json.decode(self.take(self.functions.ztopa_tool(text, len(text))))

@@ -26,22 +26,24 @@ var everything = &reads{all: true}
 // readsOf collects every reference into the input that the given rules make.
 func readsOf(rules []*ast.Rule) *reads {
 	tree := &reads{}
-	for _, found := range references(rules) {
+	for _, found := range references(rules, isInput) {
 		tree.add(found.ref[1:])
 	}
 	return tree
 }
 
-// reference is a place in a policy that names a part of the input.
+// reference is a place in a policy that names a part of the input or of the data.
 type reference struct {
-	ref ast.Ref
-	at  *ast.Location // nil where OPA made it up
+	ref  ast.Ref
+	at   *ast.Location // nil where OPA made it up
+	rule *ast.Rule     // that holds it
 }
 
-// references lists every reference into the input, `input` alone among them.
-func references(rules []*ast.Rule) []reference {
+// references lists every reference below a root, the root alone among them.
+func references(rules []*ast.Rule, root func(ast.Value) bool) []reference {
 	var list []reference
 	var at *ast.Location
+	var holder *ast.Rule
 	var visit func(x any) bool
 	visit = func(x any) bool {
 		switch x := x.(type) {
@@ -52,22 +54,23 @@ func references(rules []*ast.Rule) []reference {
 		case *ast.Term:
 			at = located(x.Location, at)
 		case ast.Ref:
-			if len(x) == 0 || !isInput(x[0].Value) {
+			if len(x) == 0 || !root(x[0].Value) {
 				return false
 			}
-			list = append(list, reference{x, at})
+			list = append(list, reference{x, at, holder})
 			for _, term := range x[1:] {
 				ast.NewGenericVisitor(visit).Walk(term)
 			}
 			return true // the head was dealt with
 		case ast.Var:
-			if isInput(x) {
-				list = append(list, reference{ast.Ref{ast.InputRootDocument}, at})
+			if root(x) {
+				list = append(list, reference{ast.Ref{ast.NewTerm(x)}, at, holder})
 			}
 		}
 		return false
 	}
 	for _, rule := range rules {
+		holder = rule
 		walk(rule, visit)
 	}
 	return list
