@@ -237,6 +237,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """The value at the entrypoint, JSON."""
     duration: float = 0.0
     """Seconds that the engine took."""
+    memo: str = "off"
+    """`hit`: remembered, the engine was not asked; `miss`: it was; `off`: nothing is remembered of this policy."""
 
 
 class Authorized(msgspec.Struct, frozen=True, gc=False):

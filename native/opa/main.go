@@ -175,7 +175,7 @@ func ztopa_release(handle C.int64_t) {
 	}
 }
 
-// ztopa_tool serves the command line: check, test, explain. It takes and gives JSON; never call it in a process that
+// ztopa_tool serves the command line: check, test, deps, explain. It takes and gives JSON; never call it in a process that
 // serves.
 //
 //export ztopa_tool

@@ -12,7 +12,7 @@ import pytest
 
 from tests.functional.ports import free_port
 from tests.opa import BINARY, Server, need_binary
-from ztproxy.config.settings import PolicyServer, PolicySettings
+from ztproxy.config.policies import PolicyServer, PolicySettings
 from ztproxy.model import Authorized, Reason
 from ztproxy.policy.embedded import EmbeddedEngine
 from ztproxy.policy.library import LIBRARY

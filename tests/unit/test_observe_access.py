@@ -61,7 +61,7 @@ CERTIFICATE = Certificate(
 )
 TOKEN = Token(b"digest", "https://idp", "alice", ("ztproxy",), {"x": "secret-claim"}, "bearer", None, None, 0.0, None)
 STATUS = LimitStatus("token.subject", 100, 3, 0.5)
-DECISION = Decision(allow=True, revision="r1", document=b'{"secret": 1}', result=b"true")
+DECISION = Decision(allow=True, revision="r1", document=b'{"secret": 1}', result=b"true", memo="hit")
 ADMITTED = Admitted(ARRIVED, "orders", CERTIFICATE, TOKEN, STATUS)
 AUTHORIZED = Authorized(ARRIVED, "orders", CERTIFICATE, TOKEN, STATUS, DECISION)
 
@@ -94,7 +94,7 @@ def test_an_allowed_request_in_full(written):
         "method": "GET", "host": "h.example", "path": "/a/b", "status": 200, "bytes_in": 1, "bytes_out": 2,
         "duration_ms": 12.345, "upstream": "https://10.0.0.5:8443", "upstream_ms": 10.0, "client": "192.0.2.7",
         "certificate_fingerprint": "f" * 64, "certificate_subject": "CN=alice", "token_issuer": "https://idp",
-        "token_subject": "alice", "decision": "allow", "reason": None, "policy_revision": "r1", "memo": None,
+        "token_subject": "alice", "decision": "allow", "reason": None, "policy_revision": "r1", "memo": "hit",
         "limit": {"name": "token.subject", "limit": 100, "remaining": 3, "reset": 0.5, "window": 1.0, "shadow": []},
     }  # fmt: skip
 

@@ -7,9 +7,12 @@ import msgspec
 import pytest
 
 from ztproxy.model import Reason, Refusal, Sans
-from ztproxy.policy import document as module
+from ztproxy.policy import kept as module
 from ztproxy.policy import reference
-from ztproxy.policy.document import MAXIMUM_KEPT, Documents, decode_query, is_credential
+from ztproxy.policy.document import Documents
+from ztproxy.policy.headers import is_credential
+from ztproxy.policy.kept import MAXIMUM_KEPT
+from ztproxy.policy.query import decode_query
 from ztproxy.policy.schema import InputDocument, complete, json_schema, misfit
 
 replace = msgspec.structs.replace
@@ -246,7 +249,9 @@ class TestKeptParts:
                     token=replace(example.token, digest=str(number).encode()),
                 )
             )
-        assert {len(documents._names), len(documents._tls), len(documents._certificates), len(documents._tokens)} == {8}
+        shared = documents._shared
+        kept = (documents._headers._names, shared._tls, shared._certificates, shared._tokens)
+        assert [len(one) for one in kept] == [8] * 4
         assert MAXIMUM_KEPT >= 256
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from ztproxy.model import Reason
 from ztproxy.policy.embedded import EmbeddedEngine, PolicyLoadError
+from ztproxy.policy.engine import Sight
+from ztproxy.policy.places import looked_at
 
 NOW = 1_700_000_000 * 10**9
 
@@ -46,31 +48,47 @@ def test_malformed_input_is_a_problem(tmp_path):
     assert answer.problem is Reason.POLICY_ERROR
 
 
-def test_constant_policy_is_answered_from_one_evaluation(tmp_path):
-    found = engine(tmp_path, "decision := true")
-    assert at_once(found.evaluate(b"{}", NOW)) is at_once(found.evaluate(b"", NOW))
+def test_what_it_looks_at_is_known(tmp_path):
+    rules = 'decision if { input.token.claims["a.b"] == data.x; input.request.method }\nother := input'
+    assert engine(tmp_path, rules).sight == Sight(
+        frozenset({("token", "claims", "a.b"), ("request", "method")}), clock=False, repeatable=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "sight"),
+    [
+        ("decision := true", Sight(frozenset(), clock=False, repeatable=True)),
+        ("decision := time.now_ns()", Sight(frozenset(), clock=True, repeatable=True)),
+        ('decision := rand.intn("x", 1000000)', Sight(frozenset(), clock=False, repeatable=False)),
+        (
+            'decision := y if { y := crypto.x509.parse_and_verify_certificates("x") }',
+            Sight(frozenset(), clock=False, repeatable=False),
+        ),
+        ('decision := yaml.unmarshal("a: 1")', Sight(frozenset(), clock=False, repeatable=False)),
+    ],
+)
+def test_clock_and_chance_are_known(tmp_path, rules, sight):
+    assert engine(tmp_path, rules).sight == sight
 
 
 @pytest.mark.parametrize(
     "rules",
     [
         "decision := input.a",
-        "decision := time.now_ns()",
-        'decision := rand.intn("x", 1000000)',
         'decision if not object.get(input, "a", false)',
         "decision := f(input.a)\nf(x) := x",
         "decision := x if { some x in [input] }",
         'decision := "a" if { false } else := input.a',
         'decision contains "a" if { input.a }',
         "decision[input.a] := 1",
-        'decision := y if { y := crypto.x509.parse_and_verify_certificates("x") }',
         "decision := 1 if { every x in [1] { x == input.a } }",
         'decision := {"a": [x | x := input.a]}',
         "decision := x if { x := g with input.a as 2 }\ng := input.a",
     ],
 )
-def test_what_reads_input_clock_or_chance_is_not_constant(tmp_path, rules):
-    assert not engine(tmp_path, rules).description.constant
+def test_no_read_of_the_input_is_missed(tmp_path, rules):
+    assert looked_at(engine(tmp_path, rules).sight.places, ("a",))
 
 
 def test_revision_covers_rules_data_and_entrypoint(tmp_path):

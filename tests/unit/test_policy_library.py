@@ -109,12 +109,12 @@ def test_a_directory_that_is_not_there(tmp_path):
 
 def test_describe(tmp_path):
     found = load(tmp_path, "decision if input.token.subject in data.names").describe()
-    assert (found.reads, found.files, found.clock, found.constant) == (
+    assert (found.reads, found.places, found.data) == (
         ("input.token.subject",),
-        ("policy.rego",),
-        False,
-        False,
+        (("token", "subject"),),
+        ("data.names",),
     )
+    assert (found.files, found.clock, found.unrepeatable) == (("policy.rego",), False, ())
 
 
 def test_released_handles_answer_so(tmp_path):

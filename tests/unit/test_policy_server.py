@@ -9,7 +9,7 @@ import pytest
 
 from tests.opa import Pretender, http
 from tests.pki import Authority
-from ztproxy.config.settings import PolicyServer, PolicySettings
+from ztproxy.config.policies import PolicyServer, PolicySettings
 from ztproxy.model import Reason
 from ztproxy.policy import server as module
 from ztproxy.policy.client import MAXIMUM_ANSWER, parse_place

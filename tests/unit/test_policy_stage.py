@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from ztproxy.config.policies import PolicySettings
 from ztproxy.model import Authorized, Decision, LimitStatus, Reason, Refusal
-from ztproxy.policy.engine import Evaluation
+from ztproxy.policy.engine import Evaluation, Sight
+from ztproxy.policy.memo import Memo
 from ztproxy.policy.reference import example
 from ztproxy.policy.stage import Authorizer
 
@@ -18,9 +20,9 @@ class Scripted:
 
     revision = "rev-1"
     reads: frozenset[tuple[str, ...]] = frozenset()
-    constant = None
 
-    def __init__(self, evaluation):
+    def __init__(self, evaluation, sight=None):
+        self.sight = sight
         self.evaluation = evaluation
         self.asked = []
 
@@ -139,9 +141,11 @@ def test_it_does_not_suspend_when_the_engine_does_not():
     assert isinstance(done.value.value, Authorized)
 
 
-def settings(*names):
+def settings(*names, **policy):
     route = SimpleNamespace(name="orders", policy_headers=names)
-    return SimpleNamespace(routes=(route,), logs=SimpleNamespace(decisions=None))
+    return SimpleNamespace(
+        routes=(route,), logs=SimpleNamespace(decisions=None), policy=PolicySettings.model_validate(policy)
+    )
 
 
 async def test_it_is_built_from_the_routes():
@@ -156,31 +160,87 @@ def test_a_route_cannot_declare_what_no_policy_may_set(name):
         Authorizer.build(settings("X-Role", name), Scripted(Evaluation(b"true", None)))
 
 
-async def test_a_policy_that_reads_nothing_is_asked_once_and_no_document_is_written():
-    engine = Scripted(Evaluation(b"true", None))
-    engine.constant = engine.evaluation
-    stage = Authorizer(engine, {"orders": frozenset()}, recorded=False)
-    first, second = await stage.authorize(example()), await stage.authorize(example())
-    assert isinstance(first, Authorized)
-    assert second == first
-    assert [document for document, _ in engine.asked] == [b""]
+METHOD = Sight(frozenset({("request", "method")}), clock=False, repeatable=True)
 
 
-async def test_a_policy_that_reads_nothing_and_denies_always_denies():
-    engine = Scripted(Evaluation(b"false", None))
-    engine.constant = engine.evaluation
-    stage = Authorizer(engine, {"orders": frozenset()}, recorded=False)
-    for _ in range(2):
-        outcome = await stage.authorize(example())
-        assert isinstance(outcome, Refusal)
-        assert outcome.reason is Reason.POLICY_DENIED
+def remembering(value=b"true", sight=METHOD, problem=None, recorded=False, headers=None, **memo):
+    engine = Scripted(Evaluation(value if problem is None else None, problem), sight)
+    kept = Memo(**{"entries": 64, "maximum_age": 10.0} | memo)
+    declared = {"orders": frozenset({"x-role"})} if headers is None else headers
+    return Authorizer(engine, declared, memo=kept, recorded=recorded), engine
 
 
-async def test_where_decisions_are_recorded_the_document_is_always_written():
-    engine = Scripted(Evaluation(b"true", None))
-    engine.constant = engine.evaluation
-    stage = Authorizer(engine, {"orders": frozenset()}, recorded=True)
-    for _ in range(2):
-        outcome = await stage.authorize(example())
-        assert isinstance(outcome, Authorized)
-        assert json.loads(outcome.decision.document)["request"]["route"] == "orders"
+def asking(**changes):
+    admitted = example()
+    return msgspec.structs.replace(admitted, arrived=msgspec.structs.replace(admitted.arrived, **changes))
+
+
+async def test_what_was_decided_is_remembered_for_what_the_policy_looks_at():
+    stage, engine = remembering(b'{"allow":true,"reasons":["clerk"],"headers":{"x-role":"a"}}')
+    first = await stage.authorize(asking())
+    second = await stage.authorize(asking(request_id="another", path="/other"))
+    third = await stage.authorize(asking(method="POST"))
+    assert [one.decision.memo for one in (first, second, third)] == ["miss", "hit", "miss"]
+    assert second.arrived.request_id == "another"
+    assert msgspec.structs.replace(second.decision, memo="miss", duration=first.decision.duration) == first.decision
+    assert second.decision.duration == 0.0
+    assert (len(engine.asked), stage.memo.hits, stage.memo.misses, stage.memo.entries) == (2, 1, 2, 2)
+
+
+async def test_a_denial_is_remembered_and_carries_each_requests_own_limit():
+    stage, engine = remembering(b'{"allow":false,"reasons":["no"]}')
+    await stage.authorize(example())
+    outcome = await stage.authorize(msgspec.structs.replace(example(), limit=LIMIT))
+    assert (outcome.reason, outcome.reasons, outcome.limit) == (Reason.POLICY_DENIED, ("no",), LIMIT)
+    assert (outcome.decision.memo, outcome.decision.allow, len(engine.asked)) == ("hit", False, 1)
+
+
+async def test_where_decisions_are_recorded_each_request_has_its_own_document():
+    stage, _ = remembering(recorded=True)
+    await stage.authorize(asking())
+    outcome = await stage.authorize(asking(request_id="another"))
+    assert outcome.decision.memo == "hit"
+    assert json.loads(outcome.decision.document)["request"]["id"] == "another"
+
+
+async def test_a_policy_that_reads_nothing_is_asked_once():
+    stage, engine = remembering(sight=Sight(frozenset(), clock=False, repeatable=True))
+    outcomes = [await stage.authorize(asking(path=path, segments=(path[1:],))) for path in ("/a", "/b", "/c")]
+    assert all(isinstance(outcome, Authorized) for outcome in outcomes)
+    assert len(engine.asked) == 1
+
+
+async def test_only_what_is_looked_at_is_written():
+    stage, engine = remembering(sight=Sight(frozenset({("token", "subject")}), clock=False, repeatable=True))
+    await stage.authorize(asking())
+    document = json.loads(engine.asked[0][0])
+    assert document["token"] == {"subject": "alice"}
+    assert (document["certificate"], document["request"]["headers"]) == (None, {})
+
+
+@pytest.mark.parametrize("sight", [None, Sight(frozenset(), clock=False, repeatable=False)])
+async def test_of_an_engine_that_may_not_repeat_itself_nothing_is_remembered(sight):
+    stage, engine = remembering(sight=sight)
+    outcomes = [await stage.authorize(asking()) for _ in range(2)]
+    assert [one.decision.memo for one in outcomes] == ["off", "off"]
+    assert (len(engine.asked), stage.memo) == (2, None)
+
+
+async def test_the_clock_moves_in_steps_and_is_part_of_what_was_asked():
+    stage, engine = remembering(sight=Sight(frozenset(), clock=True, repeatable=True))
+    for wall in (100.0, 100.9, 101.0, 100.5):
+        await stage.authorize(asking(wall=wall))
+    assert [now for _, now in engine.asked] == [100 * 10**9, 101 * 10**9]
+
+
+async def test_a_query_that_cannot_be_read_is_refused_whatever_is_remembered():
+    stage, _ = remembering()
+    await stage.authorize(asking())
+    outcome = await stage.authorize(asking(query="%"))
+    assert outcome.reason is Reason.REQUEST_AMBIGUOUS
+
+
+async def test_the_settings_can_turn_it_off():
+    engine = Scripted(Evaluation(b"true", None), METHOD)
+    assert Authorizer.build(settings(), engine).memo is not None
+    assert Authorizer.build(settings(memo="off"), engine).memo is None

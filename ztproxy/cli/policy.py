@@ -1,4 +1,4 @@
-"""`ztproxy policy check|test|eval`: what a policy says, found out without serving it."""
+"""`ztproxy policy check|test|eval|deps`: what a policy says, found out without serving it."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ztproxy.cli import policy_eval
+from ztproxy.cli import policy_deps, policy_eval
 from ztproxy.cli.common import DONE, FOUND, CannotRunError
 from ztproxy.cli.policy_meant import ask, meant, say_errors
 
@@ -32,6 +32,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "Exit codes: 0 the proxy would let the request pass, 1 it would refuse it, 2 could not be evaluated."
     )
     policy_eval.declare(action)
+
+    action = _action(actions, "deps", "what a policy reads, and whether and why not its decisions can be remembered")
+    policy_deps.declare(action)
 
 
 def _action(

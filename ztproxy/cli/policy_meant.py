@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from ztproxy.cli.common import CannotRunError, settings_or_exit
 from ztproxy.config.loading import find
-from ztproxy.config.settings import PolicySettings, Settings
+from ztproxy.config.policies import PolicySettings
+from ztproxy.config.settings import Settings
 
 
 class Meant(NamedTuple):

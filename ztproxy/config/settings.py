@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.policies import PolicySettings
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
 from ztproxy.config.upstreams import Upstream
@@ -22,7 +23,6 @@ from ztproxy.config.values import (
     Duration,
     FieldName,
     HostPattern,
-    InputDirectory,
     InputFile,
     Network,
     OutputPath,
@@ -181,34 +181,6 @@ class Issuer(Section):
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
     """How long its last good keys stay in use while it cannot be reached."""
-
-
-class PolicyServer(Section):
-    """An OPA server, for `engine: server`."""
-
-    url: str = "http://127.0.0.1:8181"
-    """http(s)://HOST:PORT; plain http on loopback only."""
-    authorities: tuple[InputFile, ...] = ()
-    token: Secret | None = None
-    """Bearer token that OPA's own authorization demands."""
-
-
-class PolicySettings(Section):
-    """Which policy decides, and what evaluates it."""
-
-    path: InputDirectory | None = None
-    """Directory of Rego and data files; `--policy` overrides it."""
-    engine: Literal["embedded", "server"] = "embedded"
-    entrypoint: str = Field(
-        default="ztproxy/authz/decision", pattern=r"^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$"
-    )
-    deadline: Duration = 0.05
-    """A decision that takes longer is refused."""
-    show_reasons: bool = False
-    """May the refused see the policy's reasons?"""
-    allow_builtins: tuple[str, ...] = ()
-    """Builtins that reach outside (http.send, ...) and are compile errors unless named here."""
-    server: PolicyServer = PolicyServer()
 
 
 class LimitRule(Section):

@@ -52,6 +52,7 @@ class _Request(msgspec.Struct, frozen=True, gc=False):
     reason: str | None
     policy_revision: str | None
     memo: str | None
+    """`hit`, `miss` or `off`; null when the policy was not asked."""
     limit: LimitStatus | None
 
 
@@ -166,7 +167,7 @@ def _request(finished: Finished, time: str) -> _Request:
         None if decision is None else "allow" if decision.allow else "deny",
         None if refusal is None else refusal.reason.word,
         (None if decision is None else decision.revision) or None,
-        None,
+        None if decision is None else decision.memo,
         limit,
     )
 

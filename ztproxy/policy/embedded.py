@@ -1,15 +1,13 @@
 """The embedded engine: OPA in this process."""
 
 import asyncio
-import json
-import re
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from ztproxy.model import Reason
-from ztproxy.policy.engine import Evaluation
+from ztproxy.policy.engine import Evaluation, Sight
 from ztproxy.policy.library import (
     Description,
     LoadOptions,
@@ -59,12 +57,6 @@ def _evaluation(status: int, text: bytes) -> Evaluation:
     return Evaluation(None, _REASONS.get(known, Reason.POLICY_ERROR), cause)
 
 
-def _place(reference: str) -> tuple[str, ...]:
-    """The steps of `input.request.headers["x-role"]` below the input."""
-    steps = re.findall(r'\.([A-Za-z_][A-Za-z0-9_]*)|\["((?:[^"\\]|\\.)*)"\]', reference)
-    return tuple(name or json.loads(f'"{quoted}"') for name, quoted in steps)
-
-
 class EmbeddedEngine:
     """Evaluates inside the process.
 
@@ -76,15 +68,11 @@ class EmbeddedEngine:
     def __init__(self, policy: PolicyHandle, deadline: float) -> None:
         self.description: Description = policy.describe()
         self.revision = self.description.revision
-        self.reads = frozenset(map(_place, self.description.may_read))
+        self.reads = frozenset(self.description.places)
+        self.sight: Sight | None = Sight(self.reads, self.description.clock, not self.description.unrepeatable)
         self._policy = policy
         self._deadline_ns = round(deadline * 1e9)
-        self.constant: Evaluation | None = None
         self._waiting = _Waiting(policy)
-        if self.description.constant:
-            status, text, _ = policy.evaluate(b"{}", 0, self._deadline_ns)
-            if status in {Status.OK, Status.UNDEFINED}:
-                self.constant = _evaluation(status, text)
 
     @classmethod
     def load(cls, directory: Path, entrypoint: str, deadline: float, allow_builtins: tuple[str, ...] = ()) -> Self:
@@ -105,8 +93,6 @@ class EmbeddedEngine:
 
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation:
         """Evaluate the entrypoint over `document`, JSON; `now_ns` is what time.now_ns() says, since the epoch."""
-        if self.constant is not None:
-            return self.constant
         status, text, ticket = self._policy.evaluate(document, now_ns, self._deadline_ns)
         if status == Status.OK:
             return Evaluation(text, None)
@@ -117,7 +103,6 @@ class EmbeddedEngine:
     async def close(self) -> None:
         """Refuse everything from now on, what is pending included."""
         self._policy.release()
-        self.constant = None
 
 
 _Answer = tuple[int, bytes]

@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from ztproxy.model import Reason
+from ztproxy.policy.places import Places
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -18,16 +19,26 @@ class Evaluation(msgspec.Struct, frozen=True):
     """For the operator alone."""
 
 
+class Sight(msgspec.Struct, frozen=True):
+    """What an engine looks at, known for certain: its answers follow from this and from nothing else."""
+
+    places: Places
+    """In the input."""
+    clock: bool
+    """It asks what time it is."""
+    repeatable: bool
+    """Asked the same again it answers the same."""
+
+
 class Engine(Protocol):
     """Evaluates the policy's entrypoint over an input document, JSON."""
 
     revision: str
     """Names the rules and data that decide."""
-    reads: frozenset[tuple[str, ...]]
-    """Places in the input that the policy is known to read: `("request", "headers", "x-role")`."""
-
-    constant: Evaluation | None
-    """The answer of a policy that reads nothing and so has one answer; None for all others."""
+    reads: Places
+    """Places in the input that the policy is known to read: their values may be told in the decision log."""
+    sight: Sight | None
+    """None where that is not known: then all of the input is written, and nothing is remembered."""
 
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation: ...
 

@@ -95,12 +95,17 @@ class Description(msgspec.Struct, frozen=True):
     reads: tuple[str, ...]
     """What the decision depends on, by OPA's own analysis."""
     may_read: tuple[str, ...]
-    """What any rule names at all: never narrower than `reads`. Nothing else of the input is even parsed."""
+    """What any rule that it can rest on names: never narrower than `reads`. Nothing else of the input is even built."""
+    places: tuple[tuple[str, ...], ...]
+    """The same, as keys from the top of the input down; () is all of it."""
+    data: tuple[str, ...]
+    """What it depends on of the data."""
     builtins: tuple[str, ...]
+    """Called by any rule that it can rest on."""
     nondeterministic: tuple[str, ...]
+    unrepeatable: tuple[str, ...]
+    """Those that are not known to repeat themselves; with one of them no decision is remembered."""
     clock: bool
-    constant: bool
-    """Neither input nor clock is read, and only builtins are called that are known to repeat themselves."""
     inline: bool
 
 
@@ -249,7 +254,7 @@ class Library:
         raise PolicyLoadError(msgspec.json.decode(problems, type=tuple[Problem, ...]))
 
     def tool(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what the command line asks: check, test, explain (native/opa/tool). Not for a process that serves."""
+        """Do what the command line asks (native/opa/tool). Not for a process that serves."""
         self.check_process()
         text = msgspec.json.encode(request)
         answer: dict[str, Any] = msgspec.json.decode(self.take(self.functions.ztopa_tool(text, len(text))))

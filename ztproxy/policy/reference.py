@@ -52,7 +52,28 @@ Anything else refuses the request. Nothing at the entrypoint is `policy-undefine
 `limit` and `step_up` are reserved and not met yet, so a decision that holds one is malformed too. `policy-error`,
 `policy-timeout` and `policy-unavailable` tell that no answer came about.
 
-`time.now_ns()` is the time at which the request arrived; with `engine: server` it is the server's own.
+`time.now_ns()` is the time at which the request arrived, in steps of `policy.clock_step` (a second unless configured);
+with `engine: server` it is the server's own.
+
+## What is remembered
+
+Decisions are remembered (`policy.memo`), so that a question which was asked already costs about a microsecond. What
+counts as the same question is found in the policy itself: OPA's analysis, widened by a reading of every rule that the
+entrypoint can reach, gives the places of the input that the decision can depend on. The engine is shown nothing else,
+and a decision is kept under the values at exactly these places (1, 1.0, true, "1", null and nothing at all being
+different values), the hash over rules and data that decided, the route, and, where the policy reads the clock, its
+step.
+
+A remembered decision ends with the token, the certificate, the decision's own `max_age` or `policy.memo.maximum_age`,
+whichever is first. Only decisions are remembered, whether they allow or deny: never an error, a timeout, an undefined or
+a malformed answer. Limits are charged for each request, and each has its line in the access log (`memo`: `hit`, `miss`
+or `off`) and its event in the decision log. Nothing is remembered of a policy that calls a builtin which is not known to
+repeat itself (`http.send`, `rand.intn`, ...), nor with `engine: server`.
+
+`ztproxy policy deps` prints what a policy reads and what keeps its decisions from being remembered. A policy that reads
+`input.request.id`, `input.source.port` or `input` as a whole asks a new question each time. Read
+`input.token.claims.groups` rather than `claims := input.token.claims`: tokens that say the same there share decisions.
+What was asked for once never displaces what was asked for again, and a question with its answer has at most 8 KiB.
 """  # noqa: E501 - rows of a table do not wrap
 
 

@@ -15,10 +15,11 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from ztproxy.config.settings import PolicySettings
+from ztproxy.config.policies import PolicySettings
 from ztproxy.model import Reason
 from ztproxy.policy.client import AnswerTooLargeError, Client, Place, RefusedError, parse_place, trust
-from ztproxy.policy.engine import Evaluation
+from ztproxy.policy.engine import Evaluation, Sight
+from ztproxy.policy.places import Places
 
 MAXIMUM_ASKED = 512
 """Questions under way; more are refused."""
@@ -70,8 +71,8 @@ class ServerEngine:
         self, client: Client, entrypoint: str, deadline: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.revision = "server"
-        self.reads: frozenset[tuple[str, ...]] = frozenset()
-        self.constant: Evaluation | None = None
+        self.reads: Places = frozenset()
+        self.sight: Sight | None = None
         self._client = client
         self._entrypoint = entrypoint
         self._deadline = deadline

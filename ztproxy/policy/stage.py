@@ -11,18 +11,23 @@ from ztproxy.model import Admitted, Authorized, Decision, Reason, Refusal
 from ztproxy.policy.decision import MAXIMUM_RESULT, Malformed, Readings, Verdict, may_be_set
 from ztproxy.policy.document import Documents
 from ztproxy.policy.engine import Engine
+from ztproxy.policy.key import Key, KeyOf, key_of
+from ztproxy.policy.memo import Memo
+from ztproxy.policy.shared import Shared
 
 _DENIED = Verdict(allow=False)
 
 
 class Authorizer:
-    """Asks the policy about each request and believes nothing but a decision.
+    """Asks the policy about each request, or remembers what it said, and believes nothing but a decision.
 
     Args:
         engine: evaluates the policy.
         headers: by route, the names in lower case that its decisions may set.
         clock: seconds, monotonic; measures how long the engine took and decides nothing.
-        recorded: the document is kept with the decision even where the policy reads none of it.
+        memo: keeps decisions, of an engine that is known to repeat them; None: nothing is remembered.
+        clock_step: seconds; what the policy gets to see of the clock moves in steps of this.
+        recorded: each decision is kept with its request's whole document.
     """
 
     def __init__(
@@ -31,16 +36,28 @@ class Authorizer:
         headers: Mapping[str, frozenset[str]],
         clock: Callable[[], float] = time.perf_counter,
         *,
+        memo: Memo | None = None,
+        clock_step: float = 1.0,
         recorded: bool = True,
     ) -> None:
+        self.memo: Memo | None = None
         self._engine = engine
         self._headers = headers
         self._clock = clock
+        self._step_ns = max(1, round(clock_step * 1e9))
         self._recorded = recorded
-        self._settled: dict[str, Decision] = {}
-        """By route: what a policy that reads nothing has allowed once, and so always."""
         self._documents = Documents()
         self._readings = Readings()
+        self._key: KeyOf = _no_key
+        sight = engine.sight
+        if sight is None:
+            return
+        shared = Shared(sight.places)
+        if not recorded:
+            self._documents = Documents(sight.places, shared)
+        if memo is not None and sight.repeatable:
+            self.memo = memo
+            self._key = key_of(sight.places, engine.revision, shared, self._now_ns if sight.clock else None)
 
     @classmethod
     def build(cls, settings: Settings, engine: Engine) -> Self:
@@ -54,36 +71,87 @@ class Authorizer:
                     "passed from hop to hop or is the proxy's own to set"
                 )
             headers[route.name] = names
-        return cls(engine, headers, recorded=settings.logs.decisions is not None)
+        memo = settings.policy.memo
+        return cls(
+            engine,
+            headers,
+            memo=None if isinstance(memo, str) else Memo(memo.entries, memo.maximum_age),
+            clock_step=settings.policy.clock_step,
+            recorded=settings.logs.decisions is not None,
+        )
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
         """What the policy allows passes; everything else is refused, with the decision for the log."""
-        settled = self._settled.get(admitted.route)
-        if settled is not None:
-            return _authorized(admitted, settled)
-        unread = self._engine.constant is not None and not self._recorded
-        document: bytes | Refusal = b"" if unread else self._documents.write(admitted)
+        memo = self.memo
+        key = self._key(admitted)
+        if memo is None or key is None:
+            return await self._ask(admitted, None, None)
+        decision = memo.recall(key, admitted.arrived.monotonic)
+        if decision is None:
+            return await self._ask(admitted, memo, key)
+        if self._recorded:
+            document = self._documents.write(admitted)
+            if isinstance(document, Refusal):
+                return msgspec.structs.replace(document, limit=admitted.limit)
+            decision = msgspec.structs.replace(decision, document=document)
+        return _judged(admitted, decision)
+
+    async def _ask(self, admitted: Admitted, memo: Memo | None, key: Key | None) -> Authorized | Refusal:
+        document = self._documents.write(admitted)
         if isinstance(document, Refusal):
             return msgspec.structs.replace(document, limit=admitted.limit)
         started = self._clock()
-        evaluation = await self._engine.evaluate(document, int(admitted.arrived.wall * 1e9))
-        asked = _Asked(admitted, document, self._engine.revision, self._clock() - started)
+        evaluation = await self._engine.evaluate(document, self._now_ns(admitted.arrived.wall))
+        duration = self._clock() - started
+        word = "off" if self.memo is None else "miss"
+        asked = _Asked(admitted, document if self._recorded else b"", self._engine.revision, duration, word)
         result = evaluation.value
         if evaluation.problem is not None or result is None:
             return asked.refused(evaluation.problem or Reason.POLICY_UNDEFINED, evaluation.cause)
         reading = self._readings.read(result, self._headers[admitted.route])
         if isinstance(reading, Malformed):
             return asked.refused(Reason.POLICY_MALFORMED, reading.cause, result)
-        if reading.allow is not True:
-            return asked.refused(Reason.POLICY_DENIED, "; ".join(reading.reasons), result, reading)
         decision = asked.decision(result, reading)
-        if unread:
-            self._settled[admitted.route] = decision
-        return _authorized(admitted, decision)
+        if memo is not None:
+            again = msgspec.structs.replace(decision, document=b"", duration=0.0, memo="hit")
+            memo.remember(key, again, admitted.arrived.monotonic, _remaining(admitted))
+        return _judged(admitted, decision)
+
+    def _now_ns(self, wall: float) -> int:
+        """What the policy's clock says: nanoseconds since 1970, in steps."""
+        now = int(wall * 1e9)
+        return now - now % self._step_ns
 
 
-def _authorized(admitted: Admitted, decision: Decision) -> Authorized:
+def _no_key(_: Admitted) -> None:
+    """Nothing is remembered."""
+
+
+def _judged(admitted: Admitted, decision: Decision) -> Authorized | Refusal:
+    """A decision that was read, made into what becomes of the request.
+
+    A refusal's `detail` stays empty: the client learns the reason's own words, and the policy's where the edge may
+    show them.
+    """
+    if decision.allow is not True:
+        return Refusal(
+            Reason.POLICY_DENIED,
+            cause="; ".join(decision.reasons),
+            reasons=decision.reasons,
+            decision=decision,
+            limit=admitted.limit,
+        )
     return Authorized(admitted.arrived, admitted.route, admitted.certificate, admitted.token, admitted.limit, decision)
+
+
+def _remaining(admitted: Admitted) -> float:
+    """Seconds until the token or the certificate ends, whichever is first."""
+    token, certificate = admitted.token, admitted.certificate
+    ends_at = min(
+        token.expires_at if token is not None else float("inf"),
+        certificate.not_after if certificate is not None else float("inf"),
+    )
+    return ends_at - admitted.arrived.wall
 
 
 class _Asked(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +161,7 @@ class _Asked(msgspec.Struct, frozen=True, gc=False):
     document: bytes
     revision: str
     duration: float
+    memo: str
 
     def decision(self, result: bytes, reading: Verdict) -> Decision:
         return Decision(
@@ -104,9 +173,9 @@ class _Asked(msgspec.Struct, frozen=True, gc=False):
             self.document,
             result,
             self.duration,
+            self.memo,
         )
 
-    def refused(self, reason: Reason, cause: str, result: bytes = b"null", reading: Verdict = _DENIED) -> Refusal:
-        """`detail` stays empty: the client learns the reason's own words, and the policy's where the edge may show."""
-        decision = self.decision(result if len(result) <= MAXIMUM_RESULT else b"null", reading)
-        return Refusal(reason, cause=cause, reasons=reading.reasons, decision=decision, limit=self.admitted.limit)
+    def refused(self, reason: Reason, cause: str, result: bytes = b"null") -> Refusal:
+        decision = self.decision(result if len(result) <= MAXIMUM_RESULT else b"null", _DENIED)
+        return Refusal(reason, cause=cause, decision=decision, limit=self.admitted.limit)

@@ -46,39 +46,59 @@ func names(text string) map[string]bool {
 	return set
 }
 
-// calls gives the sorted names of every builtin that any rule of the compiled modules calls, reached or not.
-func calls(compiler *ast.Compiler) []string {
-	found := map[string]bool{}
-	see := func(ref ast.Ref) {
-		if name := ref.String(); ast.BuiltinMap[name] != nil {
-			found[name] = true
+// call is a place where a builtin is called, or stands in for another function.
+type call struct {
+	name string
+	at   *ast.Location
+}
+
+// calls lists the calls of builtins that the given rules make.
+func calls(rules []*ast.Rule) []call {
+	var list []call
+	var at *ast.Location
+	see := func(value ast.Value) {
+		name := ""
+		switch value := value.(type) {
+		case ast.Ref:
+			name = value.String()
+		case ast.Var:
+			name = string(value)
+		}
+		if ast.BuiltinMap[name] != nil {
+			list = append(list, call{name, at})
 		}
 	}
-	for _, module := range compiler.Modules {
-		walk(module, func(x any) bool {
+	for _, rule := range rules {
+		walk(rule, func(x any) bool {
 			switch x := x.(type) {
+			case *ast.Rule:
+				at = located(x.Location, at)
+			case *ast.Term:
+				at = located(x.Location, at)
 			case *ast.Expr:
+				at = located(x.Location, at)
 				if x.IsCall() {
 					see(x.Operator())
 				}
 			case ast.Call:
-				if ref, ok := x[0].Value.(ast.Ref); ok {
-					see(ref)
-				}
+				see(x[0].Value)
 			case *ast.With: // a builtin may stand in for another function
-				if ref, ok := x.Value.Value.(ast.Ref); ok {
-					see(ref)
-				}
+				see(x.Value.Value)
 			}
 			return false
 		})
 	}
-	list := make([]string, 0, len(found))
-	for name := range found {
-		list = append(list, name)
+	return list
+}
+
+// namesOf gives the names of what is called, sorted.
+func namesOf(called []call) []string {
+	list := make([]string, 0, len(called))
+	for _, one := range called {
+		list = append(list, one.name)
 	}
 	slices.Sort(list)
-	return list
+	return slices.Compact(list)
 }
 
 // nondeterministic picks the names that OPA marks as such, or that are known to be although unmarked.
@@ -92,28 +112,14 @@ func nondeterministic(called []string) []string {
 	return list
 }
 
-// allPure tells whether nothing but pure builtins, and perhaps the clock, is called.
-func allPure(called []string) bool {
+// unrepeatable picks the names of builtins that are not known to repeat themselves: all that are not on our list, but
+// for the clock, which the caller gives. With one of them no answer may be remembered.
+func unrepeatable(called []string) []string {
+	list := []string{}
 	for _, name := range called {
 		if !pure[name] && name != clock {
-			return false
+			list = append(list, name)
 		}
 	}
-	return true
-}
-
-// walk visits every node of a module's rules until visit returns true for it, a rule's full head included (OPA's own
-// visitor leaves the reference of a head out).
-func walk(module *ast.Module, visit func(any) bool) {
-	visitor := ast.NewGenericVisitor(visit)
-	for _, rule := range module.Rules {
-		visitor.Walk(rule)
-		for r := rule; r != nil; r = r.Else {
-			if len(r.Head.Reference) > 1 {
-				for _, term := range r.Head.Reference[1:] {
-					visitor.Walk(term)
-				}
-			}
-		}
-	}
+	return list
 }

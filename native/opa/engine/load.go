@@ -51,6 +51,7 @@ type Set struct {
 	store      storage.Store
 	txn        storage.Transaction
 	query      compiled
+	rules      []*ast.Rule // those that the decision can rest on
 	reads      *reads
 	called     []string
 	sources    *Sources
@@ -219,37 +220,52 @@ func Load(options Options) (set *Set, err error) {
 	if set.txn, err = store.NewTransaction(context.Background()); err != nil {
 		return nil, err
 	}
-	set.called, set.reads = calls(compiler), readsOf(compiler)
-	set.inline = allPure(set.called)
+	if err := set.analyse(); err != nil {
+		return nil, err
+	}
 	set.queue = newQueue(max(options.MaxPending, 1), max(options.Parallel, 1))
 	return set, nil
 }
 
+// analyse finds out what the decision rests on: by our own reading of the rules, and by OPA's, whichever is wider.
+func (s *Set) analyse() error {
+	s.rules = reachable(s.compiler, s.entrypoint)
+	s.reads, s.called = readsOf(s.rules), namesOf(calls(s.rules))
+	s.inline = len(unrepeatable(s.called)) == 0
+	input, _, err := dependsOn(s.compiler, s.entrypoint)
+	for _, ref := range input {
+		s.reads.add(ref[1:])
+	}
+	return err
+}
+
 // Description is what an operator or the memo wants to know of a policy set.
 type Description struct {
-	Revision         string   `json:"revision"`
-	Entrypoint       string   `json:"entrypoint"`
-	Files            []string `json:"files"`
-	Reads            []string `json:"reads"`    // what the decision depends on, by OPA's analysis
-	MayRead          []string `json:"may_read"` // what any rule names at all; wider, and never narrower
-	Builtins         []string `json:"builtins"` // called by any rule
-	Nondeterministic []string `json:"nondeterministic"`
-	Clock            bool     `json:"clock"`
-	Constant         bool     `json:"constant"` // reads no input, no clock and calls nothing but pure builtins
-	Inline           bool     `json:"inline"`
+	Revision         string     `json:"revision"`
+	Entrypoint       string     `json:"entrypoint"`
+	Files            []string   `json:"files"`
+	Reads            []string   `json:"reads"`    // what the decision depends on, by OPA's analysis
+	MayRead          []string   `json:"may_read"` // what any rule that it can rest on names; wider, and never narrower
+	Places           [][]string `json:"places"`   // the same as lists of keys below the input
+	Data             []string   `json:"data"`     // what of the data it depends on
+	Builtins         []string   `json:"builtins"` // called by any rule that it can rest on
+	Nondeterministic []string   `json:"nondeterministic"`
+	Unrepeatable     []string   `json:"unrepeatable"` // builtins that keep the memo from remembering anything
+	Clock            bool       `json:"clock"`
+	Inline           bool       `json:"inline"`
 }
 
 // Describe tells what the set reads and calls.
 func (s *Set) Describe() (Description, error) {
-	depends, err := dependsOn(s.compiler, s.entrypoint)
+	input, data, err := dependsOn(s.compiler, s.entrypoint)
 	if err != nil {
 		return Description{}, err
 	}
-	hasClock := slices.Contains(s.called, clock)
 	return Description{
 		Revision: s.revision(), Entrypoint: s.options.Entrypoint, Files: s.sources.Files,
-		Reads: depends, MayRead: s.reads.paths(), Builtins: s.called, Nondeterministic: nondeterministic(s.called),
-		Clock: hasClock, Constant: s.reads.none() && s.inline && !hasClock, Inline: s.inline,
+		Reads: texts(input), MayRead: s.reads.paths(), Places: s.reads.steps(), Data: texts(data),
+		Builtins: s.called, Nondeterministic: nondeterministic(s.called), Unrepeatable: unrepeatable(s.called),
+		Clock: slices.Contains(s.called, clock), Inline: s.inline,
 	}, nil
 }
 

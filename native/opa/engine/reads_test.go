@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -56,7 +57,9 @@ func TestOnlyWhatIsReadIsBuilt(t *testing.T) {
 			if pruned != whole || status != wholeStatus {
 				t.Fatalf("pruned %v %s, whole %v %s", status, pruned, wholeStatus, whole)
 			}
-			set.reads = readsOf(set.compiler)
+			if err := set.analyse(); err != nil {
+				t.Fatal(err)
+			}
 			found, err := set.Describe()
 			if err != nil {
 				t.Fatal(err)
@@ -85,5 +88,58 @@ func TestUnreadPartsAreNotBuilt(t *testing.T) {
 	value, err := parse(`{"a": {"b": 1, "c": [1, {"x": 2}]}, "d": {"e": "f"}}`, set.reads)
 	if err != nil || value.String() != `{"a": {"b": 1}}` {
 		t.Fatal(value, err)
+	}
+}
+
+func TestOnlyWhatTheEntrypointReachesCounts(t *testing.T) {
+	cases := map[string]struct {
+		rules string
+		want  string
+	}{
+		"another rule":          {"decision := input.a\nother := input.b", "[input.a]"},
+		"a function":            {"decision := f(1)\nf(_) := input.a\ng(_) := input.b", "[input.a]"},
+		"else":                  {"decision := 1 if { false } else := r\nr := 1 if { false } else := input.a", "[input.a]"},
+		"default":               {"default decision := 1\ndecision := input.a if input.b", "[input.a input.b]"},
+		"a name worked out":     {"decision := data.z[input.a]\nb := input.b", ""}, // recursive: refused
+		"another package":       {"decision := data.other[input.a]\nb := input.b", "[input.a input.q]"},
+		"packages worked out":   {"decision := x if { some p; x := data.deep[p].r }\nb := input.b", "[input.deep]"},
+		"in a comprehension":    {"decision := {x | x := r}\nr := input.a\nb := input.b", "[input.a]"},
+		"in every":              {"decision if { every x in [1] { x == r } }\nr := input.a\nb := input.b", "[input.a]"},
+		"stands in":             {"decision := x if { x := f with f as g }\nf := 1\ng := input.a\nb := input.b", "[input.a]"},
+		"stands in as function": {"decision := x if { x := f(1) with f as g }\nf(_) := 1\ng(_) := input.a\nb := input.b", "[input.a]"},
+		"instead of data":       {"decision := x if { x := f with data.q as r }\nf := data.q\nr := input.a\nb := input.b", "[input.a]"},
+		"in the head's key":     {"decision[r] := 1\nr := input.a\nb := input.b", "[input.a]"},
+		"by a prefix":           {"decision := data.deep\nb := input.b", "[input.deep]"},
+		"a partial object":      {"decision := p.x\np.x := input.a\np[k] := 2 if { k := input.b }\nb := input.c", "[input.a input.b]"},
+		"through the index":     {"decision := 1 if { input.a == 1 }\ndecision := 2 if { input.a == 2 }", "[input.a]"},
+		"a key that is no text": {"decision := input.a[0].b", "[input.a]"},
+	}
+	for name, one := range cases {
+		t.Run(name, func(t *testing.T) {
+			set, err := tryLoad(t, map[string]string{"a.rego": "package z\n" + one.rules + "\n",
+				"b.rego": "package other\nr := input.q\n", "c.rego": "package deep.er\nr := input.deep\n"})
+			if one.want == "" {
+				if err == nil {
+					t.Fatal("it loads")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := fmt.Sprint(set.reads.paths()); found != one.want {
+				t.Fatalf("%s, want %s", found, one.want)
+			}
+		})
+	}
+}
+
+func TestPlacesAreListsOfKeys(t *testing.T) {
+	set := load(t, map[string]string{"a.rego": `package z
+decision := [input.request.headers["x-\"ro.le"], input.a[0].b, input["q"][input.c]]
+`})
+	found, err := set.Describe()
+	if err != nil || fmt.Sprintf("%q", found.Places) != `[["a"] ["c"] ["q"] ["request" "headers" "x-\"ro.le"]]` {
+		t.Fatalf("%q %v", found.Places, err)
 	}
 }

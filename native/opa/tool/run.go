@@ -1,4 +1,4 @@
-// Package tool is what the command line asks of OPA: check, test, explain. Nothing here is on the way of a request.
+// Package tool is what the command line asks of OPA: check, test, deps, explain. Nothing here is on the way of a request.
 package tool
 
 import (
@@ -13,7 +13,7 @@ import (
 
 // Request is what the command line sends.
 type Request struct {
-	Command       string          `json:"command"` // check | test | explain
+	Command       string          `json:"command"` // check | test | deps | explain
 	Directory     string          `json:"directory"`
 	Entrypoint    string          `json:"entrypoint"`
 	AllowBuiltins []string        `json:"allow_builtins"`
@@ -45,6 +45,8 @@ func Run(text []byte) any {
 		answer, err = check(request)
 	case "test":
 		answer, err = test(request)
+	case "deps":
+		answer, err = deps(request)
 	case "explain":
 		answer, err = explain(request)
 	default:

@@ -2,6 +2,7 @@ package tool
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,5 +77,17 @@ func TestExplain(t *testing.T) {
 	first := rules[0].(map[string]any)
 	if answer["status"] != "ok" || answer["value"] != false || first["true"] != false || first["row"] != 5.0 || answer["trace"] == "" {
 		t.Fatal(answer)
+	}
+}
+
+func TestDeps(t *testing.T) {
+	answer := run(t, map[string]any{"command": "deps", "entrypoint": "z/decision"})
+	about, input := answer["about"].(map[string]any), answer["input"].([]any)
+	if fmt.Sprint(about["may_read"], about["data"], about["unrepeatable"]) != "[input.a input.b] [data.b] []" {
+		t.Fatal(about)
+	}
+	first := input[0].(map[string]any)
+	if len(input) != 2 || first["what"] != "input.a" || first["file"] != "a.rego" || first["row"] != 6.0 {
+		t.Fatal(input)
 	}
 }

@@ -1,0 +1,88 @@
+"""Decisions that are remembered, each until its end. What a decision is kept under is for `ztproxy.policy.key`."""
+
+from collections import OrderedDict
+
+import msgspec
+
+from ztproxy.model import Decision
+from ztproxy.policy.key import Key
+
+MAXIMUM_SIZE = 8192
+"""Octets of a key and a result together; what is larger is decided anew each time."""
+
+
+class Remembered(msgspec.Struct, frozen=True, gc=False):
+    """What was decided, and for how long that holds."""
+
+    decision: Decision
+    """As whoever asks again is told it, but for the document, which each request has of its own."""
+    ends_at: float
+    """Seconds of the monotonic clock."""
+
+
+class Memo:
+    """A bounded table in two halves: what was asked for once, and what was asked for again.
+
+    A new entry displaces one that nobody has asked for since it was made, so a flood of new questions costs those
+    nothing who ask the same thing often. Both halves are first in, first out: a hit moves nothing.
+
+    Args:
+        entries: how many decisions are kept.
+        maximum_age: seconds that one is kept at most.
+    """
+
+    def __init__(self, entries: int, maximum_age: float) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._maximum_age = maximum_age
+        self._half = max(1, entries // 2)
+        self._once: OrderedDict[Key, Remembered] = OrderedDict()
+        self._again: OrderedDict[Key, Remembered] = OrderedDict()
+
+    @property
+    def entries(self) -> int:
+        """Decisions that are kept now; some may be over."""
+        return len(self._once) + len(self._again)
+
+    def recall(self, key: Key, now: float) -> Decision | None:
+        """What was decided, when that still holds; `now` in seconds of the monotonic clock."""
+        found = self._again.get(key)
+        if found is None:
+            found = self._once.pop(key, None)
+            if found is not None:
+                _keep(self._again, key, found, self._half)
+        if found is None or now >= found.ends_at:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return found.decision
+
+    def remember(self, key: Key, decision: Decision, now: float, remaining: float) -> None:
+        """Keep a decision for as long as it may be kept.
+
+        Args:
+            key: what it was decided about.
+            decision: what was decided; its `max_age` counts.
+            now: seconds of the monotonic clock when it was asked for.
+            remaining: seconds until the first of the credentials that it rests on ends.
+        """
+        age = min(self._maximum_age, remaining)
+        if decision.max_age is not None:
+            age = min(age, decision.max_age)
+        if age <= 0 or _size(key) + len(decision.result) > MAXIMUM_SIZE:
+            return
+        known = self._again if self._again.pop(key, None) is not None else self._once
+        known.pop(key, None)
+        _keep(known, key, Remembered(decision, now + age), self._half)
+
+
+def _keep(half: OrderedDict[Key, Remembered], key: Key, found: Remembered, most: int) -> None:
+    if len(half) >= most:
+        half.popitem(last=False)
+    half[key] = found
+
+
+def _size(key: Key) -> int:
+    if isinstance(key, str | bytes):
+        return len(key)
+    return sum(map(_size, key)) if isinstance(key, tuple) else 0
