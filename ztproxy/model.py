@@ -177,7 +177,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     content_length: int | None
     """Octets of the body; 0 when there is none, None when it is chunked."""
     upgrade: str | None = None
-    """`websocket` when the client asks to switch to it (RFC 6455), else None."""
+    """The protocol that the client asks to switch to, in lower case: `websocket`, or what a route names; else None."""
     protocol: str = "HTTP/1.1"
 
 

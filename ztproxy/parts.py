@@ -25,7 +25,7 @@ from ztproxy.policy.engine import Engine
 from ztproxy.policy.library import LibraryUnavailableError
 from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
-from ztproxy.routing import Routing
+from ztproxy.routing import particular
 from ztproxy.upstream import UnusableFileError, Upstreams
 
 JWKS_PATH = "/.well-known/ztproxy/jwks.json"
@@ -69,7 +69,7 @@ class Parts(msgspec.Struct, frozen=True):
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
         fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
         reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
-        return Pipeline(Routing.build(self.settings.routes), self.identity, self.limits, policy, reserved)
+        return Pipeline(particular.build(self.settings.routes), self.identity, self.limits, policy, reserved)
 
     async def close(self) -> None:
         """Give back what was taken: connections, the policy engine, the limits' storage."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.raw_server import Peer, RecordingClient, Scene, always, and_wait, authorized, exchange, once
+from tests.websocket import ASKED, switch
 from ztproxy.model import Reason
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -110,8 +111,8 @@ async def test_a_request_whose_content_stands_still(scene):
 
 
 async def test_a_websocket_that_is_silent(scene):
-    server = await scene.start(and_wait(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"))
-    client = await exchange(scene.build(server.url, timeouts=SHORT), upgrade="websocket")
+    server = await scene.start(and_wait(switch()))
+    client = await exchange(scene.build(server.url, timeouts=SHORT), upgrade="websocket", fields=ASKED)
     assert client.aborted is not None
 
 

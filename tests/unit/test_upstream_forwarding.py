@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.raw_server import Peer, RecordingClient, Scene, always, and_wait, authorized, exchange, once
+from tests.websocket import ACCEPT, ASKED, KEY, switch
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -220,29 +221,28 @@ async def test_server_sent_events_pass_as_they_come(start, build):
 async def test_a_switch_to_websocket_lets_octets_through_both_ways(start, build):
     async def script(peer: Peer) -> None:
         await peer.head()
-        await peer.say(b"HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nX: y\r\n\r\nfirst")
+        await peer.say(switch(b"X: y").replace(b"websocket", b"WebSocket") + b"first")
         await peer.say(b"<" + await peer.body(5) + b">")
         await peer.until_closed()
 
     server = await start(script)
     client = RecordingClient()
-    fields = ((b"sec-websocket-key", b"a2V5"),)
-    forwarded = build(server.url).forward(authorized(upgrade="websocket", fields=fields), client)
+    forwarded = build(server.url).forward(authorized(upgrade="websocket", fields=ASKED), client)
     forwarded.send_end()
     await client.until(lambda: client.switched)
     forwarded.send_body(b"hello")
     await client.until(lambda: client.content == b"first<hello>")
-    assert client.fields == [(b"x", b"y")]
+    assert client.fields == [(b"sec-websocket-accept", ACCEPT), (b"x", b"y")]
     forwarded.send_end()
     await asyncio.wait_for(server.peers[0].closed.wait(), 5)
     assert b"Connection: Upgrade\r\nUpgrade: websocket\r\n" in server.heads[0]
-    assert b"sec-websocket-key: a2V5\r\n" in server.heads[0]
+    assert b"sec-websocket-key: " + KEY + b"\r\n" in server.heads[0]
 
 
 async def test_a_server_that_closes_after_a_switch_ends_the_exchange(start, build):
-    server = await start(once(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nbye"))
+    server = await start(once(switch() + b"bye"))
     client = RecordingClient()
-    build(server.url).forward(authorized(upgrade="websocket"), client).send_end()
+    build(server.url).forward(authorized(upgrade="websocket", fields=ASKED), client).send_end()
     await client.done()
     assert (client.content, client.ended) == (b"bye", True)
 

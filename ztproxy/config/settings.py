@@ -16,6 +16,7 @@ from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
+from ztproxy.config.streams import WEBSOCKET, Streams, UpgradeName
 from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import (
     Address,
@@ -242,6 +243,9 @@ class Route(Section):
     maximum_body: Size | None = None
     """Content of a request, in place of `requests.maximum_body`."""
     upstream: Upstream
+    upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
+    """Protocols that a request may switch to; h2c is never one."""
+    streams: Streams = Streams()
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()

@@ -4,9 +4,12 @@ Pure: what is read was parsed before, clocks and request id are arguments. Frami
 who is addressed and who the socket's peer speaks for.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from ztproxy.config.settings import Listener
+from ztproxy.config.settings import Listener, Route
+from ztproxy.config.streams import WEBSOCKET
 from ztproxy.edge.authority import DEFAULT_PORTS, Authority, read_authority
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.field_section import FieldSection
@@ -14,6 +17,7 @@ from ztproxy.edge.forwarded import Networks, Peer, read_peer, read_scheme, read_
 from ztproxy.edge.ill_formed import ambiguous, malformed
 from ztproxy.edge.remembered import Remembered
 from ztproxy.edge.target import Target, read_path, read_target
+from ztproxy.edge.upgrading import read_upgrade_request
 from ztproxy.model import Arrived, Connection, Reason, Refusal
 
 METHODS = frozenset(
@@ -34,16 +38,21 @@ class Reading(msgspec.Struct, frozen=True):
     cleaning: Cleaning
     trusted_proxies: Networks
     authorities: Remembered[Authority]
+    upgrades: frozenset[str]
+    """Protocols that some route lets requests switch to."""
 
     @classmethod
-    def build(cls, listener: Listener, cleaning: Cleaning) -> "Reading":
-        """For one listener."""
-        return cls.of(cleaning, listener.trusted_proxies)
+    def build(cls, listener: Listener, cleaning: Cleaning, routes: Iterable[Route]) -> "Reading":
+        """For one listener, in front of all routes."""
+        upgrades = frozenset(protocol for route in routes for protocol in route.upgrades)
+        return cls.of(cleaning, listener.trusted_proxies, upgrades)
 
     @classmethod
-    def of(cls, cleaning: Cleaning, trusted_proxies: Networks = ()) -> "Reading":
+    def of(
+        cls, cleaning: Cleaning, trusted_proxies: Networks = (), upgrades: frozenset[str] = frozenset({WEBSOCKET})
+    ) -> "Reading":
         """With memories of its own."""
-        return cls(cleaning, trusted_proxies, Remembered(read_authority))
+        return cls(cleaning, trusted_proxies, Remembered(read_authority), upgrades)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -98,8 +107,12 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         if isinstance(vouched, Refusal):
             return vouched
         source, scheme = vouched
-    if refusal := _addressed(authority, scheme, target, connection, reading) or _upgradable(line, section):
+    if refusal := _addressed(authority, scheme, target, connection, reading):
         return refusal
+    if section.upgrade is not None:
+        refusal = read_upgrade_request(line.method, line.version, section, reading.upgrades)
+        if refusal is not None:
+            return refusal
     default = DEFAULT_PORTS[scheme]
     return Arrived(
         moment.request_id,
@@ -169,15 +182,4 @@ def _addressed(
     tls = connection.tls
     if tls is not None and tls.server_name is not None and tls.server_name != authority.host:
         return Refusal(Reason.MISDIRECTED_REQUEST, "Host differs from the server name in the TLS handshake")
-    return None
-
-
-def _upgradable(line: Line, section: FieldSection) -> Refusal | None:
-    if section.upgrade is None:
-        return None
-    if line.method != b"GET" or line.version != "HTTP/1.1" or section.content_length != 0:
-        return malformed("a WebSocket handshake is a GET in HTTP/1.1 without content")
-    names = {name for name, _ in section.fields}
-    if not names.issuperset((b"sec-websocket-key", b"sec-websocket-version")):
-        return malformed("a WebSocket handshake without key or version")
     return None

@@ -200,7 +200,7 @@ class Exchange(Answering):
                 self.server.abort()
             self.refuse(Refusal(Reason.UPSTREAM_PROTOCOL_ERROR, cause="a switch of protocols that nobody asked for"))
             return
-        self.write_switch(fields)
+        self.write_switch(self.request.upgrade, fields)
         self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:

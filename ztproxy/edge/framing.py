@@ -13,6 +13,7 @@ from ztproxy.model import Refusal
 
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _OPTION = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PROTOCOL = re.compile(rb"[A-Za-z0-9!#$&'*+.^_`|~-]{1,64}(?:/[A-Za-z0-9.]{1,16})?")
 _EXPECTATION_FAILED = 417
 
 
@@ -65,9 +66,9 @@ def read_expectation(values: Sequence[bytes], version: str) -> bool | Refusal:
 
 
 def read_upgrade(values: Sequence[bytes], options: frozenset[bytes]) -> str | Refusal | None:
-    """`websocket` when that, and nothing else, is asked for as RFC 6455 §4.1 says; h2c is refused with the rest."""
+    """The one protocol that is asked for (RFC 9110 §7.8), in lower case; whether it may be, routes say."""
     if not values:
         return None
-    if len(values) == 1 and values[0].lower() == b"websocket" and b"upgrade" in options:
-        return "websocket"
-    return malformed("an Upgrade to something other than websocket")
+    if len(values) == 1 and b"upgrade" in options and _PROTOCOL.fullmatch(values[0]):
+        return values[0].decode("ascii").lower()
+    return malformed("an Upgrade that is not to exactly one protocol")

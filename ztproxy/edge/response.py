@@ -56,12 +56,13 @@ class Response:
             self.persistent = False
         self.wire.write(self._head(status, fields, framing if self.persistent else framing + b"Connection: close\r\n"))
 
-    def write_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        """Agree to speak WebSocket (RFC 6455 §4.2.2)."""
+    def write_switch(self, protocol: str, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Agree to speak another protocol (RFC 9110 §7.8)."""
         self.status = SWITCHING_PROTOCOLS
         self.switched = True
         self.persistent = False
-        self.wire.write(self._head(SWITCHING_PROTOCOLS, fields, b"Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+        agreed = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol.encode("ascii")
+        self.wire.write(self._head(SWITCHING_PROTOCOLS, fields, agreed))
 
     def write_content(self, data: bytes) -> bool:
         """Send content on; False when it is more than was announced."""

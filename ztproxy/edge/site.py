@@ -124,7 +124,7 @@ class Site:
             pipeline=redirecting(listener.redirect_port) if listener.redirect_to_https else pipeline,
             forward=forward,
             finished=finished,
-            reading=Reading.build(listener, cleaning),
+            reading=Reading.build(listener, cleaning, settings.routes),
             set_always=hsts_line(listener.hsts),
             show_reasons=settings.policy.show_reasons,
             request_ids=request_ids,

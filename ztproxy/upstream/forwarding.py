@@ -7,7 +7,9 @@ from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.deadlines import NEVER
 from ztproxy.upstream.head import binds_connection
 from ztproxy.upstream.response import End
+from ztproxy.upstream.response_fields import Head
 from ztproxy.upstream.sending import Sending
+from ztproxy.upstream.switching import objection
 
 FAULTS = frozenset(
     {
@@ -70,7 +72,7 @@ class Exchange(Sending):
             return
         elif reader.status == _SWITCHING:
             if reader.switched:
-                self._switch(head.fields, reader.rest)
+                self._switch(head, reader.rest)
         else:
             if not self._answered:
                 self._answered = True
@@ -135,12 +137,16 @@ class Exchange(Sending):
             self._retried = True
             self._connect()
 
-    def _switch(self, fields: list[tuple[bytes, bytes]], rest: bytes) -> None:
+    def _switch(self, head: Head, rest: bytes) -> None:
+        wrong = objection(self._authorized.arrived, head)
+        if wrong is not None:
+            return self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, wrong)
         self.switched = True
         self._set_deadline(self._target.timeouts.idle)
-        self._client.send_switch(fields)
+        self._client.send_switch(head.fields)
         if rest:
             self._client.send_body(rest)
+        return None
 
     def _finish(self) -> None:
         """The response is complete. The connection is used again only when both messages ended on it in step."""

@@ -95,7 +95,7 @@ def _framing(authorized: Authorized) -> bytes:
     """How the content is delimited (RFC 9112 §6); the last lines of the head."""
     arrived = authorized.arrived
     if arrived.upgrade is not None:
-        return b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        return b"\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % arrived.upgrade.encode("ascii")
     if arrived.content_length is None:
         return b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     if arrived.content_length or arrived.method in ("POST", "PUT", "PATCH"):

@@ -173,7 +173,7 @@ class ResponseReader:
             return "a version other than HTTP/1.1 and HTTP/1.0"
         if version == "1.0" and head.chunked:
             return "Transfer-Encoding in HTTP/1.0"
-        if status == _SWITCHING and not (self._asks_switch and head.switches and version == "1.1"):
+        if status == _SWITCHING and (not self._asks_switch or head.switches_to is None or version != "1.1"):
             return "a switch of protocols that nobody asked for"
         if not 100 <= status <= _LAST:  # noqa: PLR2004 - RFC 9110 §15
             return "a status outside 100 to 599"

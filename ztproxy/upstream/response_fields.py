@@ -19,8 +19,8 @@ class Head(msgspec.Struct):
     chunked: bool = False
     close: bool = False
     """The server will close the connection."""
-    switches: bool = False
-    """The fields agree to a switch to WebSocket (RFC 6455 §4.2.2)."""
+    switches_to: bytes | None = None
+    """The one protocol, in lower case, that the fields agree to switch to (RFC 9110 §7.8)."""
     shareable: bool = True
     """False once the server asked for NTLM or Negotiate: such a connection belongs to one client."""
     keep: float | None = None
@@ -80,9 +80,8 @@ def read(passed: list[tuple[bytes, bytes]], understood: list[tuple[int, bytes]])
     if named:
         head.fields = [field for field in passed if field[0] not in named]
     if b"upgrade" in named:
-        head.switches = [value.strip(b" \t").lower() for kind, value in understood if kind == _UPGRADE] == [
-            b"websocket"
-        ]
+        agreed = [value.strip(b" \t").lower() for kind, value in understood if kind == _UPGRADE]
+        head.switches_to = agreed[0] if len(agreed) == 1 else None
     return head
 
 

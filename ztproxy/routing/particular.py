@@ -1,0 +1,40 @@
+"""What some routes ask of a request before anybody is asked who sends it; made only where a route asks for it."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ztproxy.config.settings import Route
+from ztproxy.config.streams import WEBSOCKET
+from ztproxy.model import Arrived, Reason, Refusal, Routed
+from ztproxy.routing import Routing
+
+_NOT_HERE = Refusal(
+    Reason.REQUEST_MALFORMED, "an Upgrade to a protocol that this route does not let through", close=True
+)
+
+
+class Particular(msgspec.Struct, frozen=True):
+    """Routing, and after it what the request's own route lets through."""
+
+    routing: Routing
+    upgrades: Mapping[str, frozenset[str]]
+    """By route: the protocols that a request may switch to."""
+
+    def route(self, arrived: Arrived) -> Routed | Refusal:
+        """The request's route, or why it is none of that route's."""
+        routed = self.routing.route(arrived)
+        if isinstance(routed, Refusal):
+            return routed
+        if arrived.upgrade is not None and arrived.upgrade not in self.upgrades[routed.route]:
+            return _NOT_HERE
+        return routed
+
+
+def build(routes: Iterable[Route]) -> Routing | Particular:
+    """The routes as configured; plain routing wherever no route asks for more."""
+    routes = tuple(routes)
+    plain = Routing.build(routes)
+    if all(route.upgrades == (WEBSOCKET,) for route in routes):
+        return plain
+    return Particular(plain, {route.name: frozenset(route.upgrades) for route in routes})
