@@ -163,6 +163,12 @@ class RecordingClient:
         self.content += data
         self._note("send_body")
 
+    def send_octets(self, data: bytes) -> None:
+        assert self.switched
+        assert data
+        self.content += data
+        self._note("send_octets")
+
     def send_end(self) -> None:
         assert self.status is not None
         self.ended = True

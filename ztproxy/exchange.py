@@ -15,7 +15,7 @@ class Client(Protocol):
     """The client's side of an exchange, as the upstream sees it.
 
     Order of calls: either `refuse` alone, or `send_head`, any number of `send_body`, then `send_end` or `abort`; or
-    `send_switch`, any number of `send_body` (raw octets of the new protocol), then `send_end` or `abort`.
+    `send_switch`, any number of `send_octets`, then `send_end` or `abort`.
     """
 
     def send_head(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
@@ -30,8 +30,11 @@ class Client(Protocol):
     def send_body(self, data: bytes) -> None:
         """Send content on. When the client reads too slowly the edge calls `Server.pause`."""
 
+    def send_octets(self, data: bytes) -> None:
+        """After a switch: octets of the new protocol, as they are; likewise."""
+
     def send_end(self) -> None:
-        """The response is complete."""
+        """The response is complete; after a switch: the server has closed."""
 
     def refuse(self, refusal: Refusal) -> None:
         """Nothing of a response was sent: answer with this refusal instead."""
@@ -50,7 +53,8 @@ class Server(Protocol):
     """The upstream's side of an exchange, as the edge sees it.
 
     Order of calls: any number of `send_body`, then `send_end` once (also when there is no content) or `abort`.
-    After a switch of protocols `send_body` passes raw octets and `send_end` means that the client closed its side.
+    After a switch of protocols `send_body` passes raw octets and `send_end` means that the client closed its side; the
+    server may still have something to say.
     Calls after the end of the exchange are ignored.
     """
 

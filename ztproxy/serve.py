@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from ztproxy.config.settings import Settings
+from ztproxy.config.streams import WEBSOCKET
 from ztproxy.config.values import Address, UnixAddress
 from ztproxy.edge.admission import Admission
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
 from ztproxy.edge.site import Site
+from ztproxy.edge.streams import Streams
+from ztproxy.edge.websocket import CloseCode
 from ztproxy.identity import describe
-from ztproxy.model import Authorized, Finished
+from ztproxy.model import Authorized, Finished, Reason
 from ztproxy.observe import AccessLog, Causes, DecisionLog
 from ztproxy.parts import Parts, StartError, build
 from ztproxy.summary import summary, warnings
@@ -92,8 +95,10 @@ class Server:
         access: AccessLog,
         decisions: DecisionLog | None,
         listeners: list[tuple[Listener, Site]],
+        streams: Streams,
     ) -> None:
         self.parts = parts
+        self.streams = streams
         self._access = access
         self._decisions = decisions
         self._listeners = listeners
@@ -127,6 +132,9 @@ class Server:
         cleaning = Cleaning.build(settings)
         pipeline = parts.pipeline(decisions)
         finished = _telling(access, Causes(time.monotonic))
+        streams = Streams()
+        streams.configure(settings)
+        undo.callback(streams.stop)
         listeners = []
         for listener, sock, contexts in zip(settings.listeners, sockets, parts.contexts, strict=True):
             site = Site.build(
@@ -138,6 +146,7 @@ class Server:
                 finished=finished,
                 charge=parts.limits.charge_source,
                 load=parts.load,
+                streams=streams,
             )
             served = Listener(
                 sock,
@@ -155,7 +164,8 @@ class Server:
         for served, _ in listeners:
             await served.start()
         parts.load.start(asyncio.get_running_loop())
-        return cls(parts, access, decisions, listeners)
+        streams.watch([site for _, site in listeners], time.time, time.monotonic)
+        return cls(parts, access, decisions, listeners, streams)
 
     @property
     def addresses(self) -> list[str]:
@@ -171,6 +181,12 @@ class Server:
         for listener, site in self._listeners:
             listener.stop_accepting()
             site.drain()
+        self.streams.end(
+            lambda stream: stream.kind == WEBSOCKET,
+            "the proxy is closing",
+            reason=Reason.OVERLOADED,
+            code=CloseCode.GOING_AWAY,
+        )
         empty = asyncio.gather(*(listener.wait_empty() for listener, _ in self._listeners))
         try:
             await asyncio.wait_for(empty, seconds)
@@ -180,6 +196,7 @@ class Server:
 
     async def close(self) -> None:
         """End at once: connections, pools, engine, logs."""
+        self.streams.stop()
         for listener, _ in self._listeners:
             listener.close()
         await self.parts.close()

@@ -112,7 +112,8 @@ async def test_a_request_whose_content_stands_still(scene):
 
 async def test_a_websocket_that_is_silent(scene):
     server = await scene.start(and_wait(switch()))
-    client = await exchange(scene.build(server.url, timeouts=SHORT), upgrade="websocket", fields=ASKED)
+    upstreams = scene.build(server.url, timeouts=SHORT, route={"streams": {"idle": "50ms"}})
+    client = await exchange(upstreams, upgrade="websocket", fields=ASKED)
     assert client.aborted is not None
 
 

@@ -571,7 +571,7 @@ async def test_a_websocket_is_tunnelled_both_ways():
     await turn()
     edge.send(b"later")
     assert server.body == b"earlylater"
-    server.client.send_body(b"GET / HTTP/1.1\r\n")
+    server.client.send_octets(b"GET / HTTP/1.1\r\n")
     assert edge.wire.taken() == b"GET / HTTP/1.1\r\n"
     assert not edge.wire.paused
     server.client.send_end()
@@ -587,6 +587,10 @@ async def test_the_client_may_end_a_websocket():
     server.ended = False
     edge.http.ended()
     assert server.ended
+    server.client.send_octets(b"the last word")
+    assert edge.wire.taken().endswith(b"the last word")
+    assert not edge.wire.closed
+    server.client.send_end()
     assert edge.wire.closed
     assert len(edge.told.all) == 1
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
+from ztproxy.config.streams import WEBSOCKET
 from ztproxy.edge import eager
 from ztproxy.edge.answering import Answering
 from ztproxy.edge.canonical import Moment, unread
 from ztproxy.edge.pace import Pace
 from ztproxy.edge.response_head import CONTINUE
 from ztproxy.edge.site import Charge, Site
+from ztproxy.edge.websocket import CloseCode, Frames, close_frame
 from ztproxy.edge.wire import Wire
 from ztproxy.exchange import Server
 from ztproxy.model import (
@@ -63,6 +65,11 @@ class Exchange(Answering):
     """How the client sends content that has not come yet."""
     maximum: float = inf
     """Octets of content that may be handed on."""
+    frames: Frames | None = None
+    """After a switch to WebSocket: where the server's frames end."""
+    registered = False
+    _leaving: Refusal | None = None
+    """The WebSocket ends as soon as no frame is half way through."""
     _delivered = False
 
     def __init__(
@@ -70,8 +77,8 @@ class Exchange(Answering):
     ) -> None:
         super().__init__(carrier.wire, carrier.site, request_id, request)
         self._carrier = carrier
-        self._wall = wall
-        self._began = began
+        self.wall = wall
+        self.began = began
 
     # -- what the connection asks and tells
 
@@ -150,9 +157,8 @@ class Exchange(Answering):
                 self.server.abort()
 
     def client_ended(self) -> None:
-        """After a switch of protocols: the client closed its side."""
+        """After a switch of protocols: the client closed its side; the server may still have something to say."""
         if not self.done and self.server is not None:
-            self.done = True
             self.server.send_end()
 
     def tunnel(self, data: bytes) -> None:
@@ -161,20 +167,41 @@ class Exchange(Answering):
         if not self.done and self.server is not None:
             self.server.send_body(data)
 
+    def end(self, refusal: Refusal, code: CloseCode) -> None:
+        """The right to go on has ended: tell the client so where that can still be done, else break off."""
+        frames = self.frames
+        if self.done or not self.switched:
+            self.fail(refusal)
+        elif frames is not None and code is CloseCode.GOING_AWAY and not frames.between:
+            self._leaving = refusal
+        else:
+            if self.server is not None:
+                self.server.abort()
+            if frames is not None and frames.between:
+                self.cut = refusal.cause
+                self.done = True
+                if not frames.closing:
+                    self.wire.write(close_frame(code, refusal.reason.word))
+            else:
+                self._break_off(refusal.cause)
+        self._carrier.advance()
+
     def finish(self, now: float) -> None:
         """Tell of it, and let go of the upstream."""
+        if self.registered:
+            self.site.streams.closed(self)
         server, self.server = self.server, None
         self.site.load.in_flight -= 1
         self.site.finished(
             Finished(
                 self.outcome or Refused(GONE, self.at()),
                 self.request_id,
-                self._wall,
+                self.wall,
                 self._carrier.connection,
                 self.status,
                 self.received,
                 self.sent,
-                now - self._began,
+                now - self.began,
                 None if server is None else server.name,
                 None if server is None else server.duration,
                 self.cut,
@@ -200,7 +227,16 @@ class Exchange(Answering):
                 self.server.abort()
             self.refuse(Refusal(Reason.UPSTREAM_PROTOCOL_ERROR, cause="a switch of protocols that nobody asked for"))
             return
-        self.write_switch(self.request.upgrade, fields)
+        protocol, outcome = self.request.upgrade, self.outcome
+        refusal = self.site.streams.switched(self, outcome, protocol) if isinstance(outcome, Authorized) else None
+        if refusal is not None:
+            if self.server is not None:
+                self.server.abort()
+            self.refuse(refusal)
+            return
+        if protocol == WEBSOCKET:
+            self.frames = Frames()
+        self.write_switch(protocol, fields)
         self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
@@ -210,6 +246,17 @@ class Exchange(Answering):
         if self.server is not None:
             self.server.abort()
         self._break_off("the upstream sent more than it announced")
+
+    def send_octets(self, data: bytes) -> None:
+        """Octets of the protocol switched to."""
+        if self.done:
+            return
+        self.sent += len(data)
+        self.wire.write(data)
+        if self.frames is not None:
+            self.frames.pass_on(data)
+            if self._leaving is not None and self.frames.between:
+                self.end(self._leaving, CloseCode.GOING_AWAY)
 
     def send_end(self) -> None:
         """The response is complete."""
@@ -273,7 +320,7 @@ class Exchange(Answering):
     async def _charged(self, refusal: Refusal, charge: Charge) -> Outcome:
         """What cannot be read costs its sender as much as what can."""
         carrier = self._carrier
-        stand_in = unread(Moment(self.request_id, self._wall, self._began), carrier.connection)
+        stand_in = unread(Moment(self.request_id, self.wall, self.began), carrier.connection)
         return Refused(await charge(stand_in) or refusal, None)
 
     def _break_off(self, cause: str) -> None:

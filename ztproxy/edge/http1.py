@@ -135,6 +135,10 @@ class Http1:
         if not self._queue and not self._backlog and not self._requests.partial:
             self._close()
 
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The one that is under way, if any."""
+        return (self._queue[0],) if self._queue else ()
+
     # -- ztproxy.edge.exchange.Carrier
 
     def switch(self, exchange: Exchange) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from email.utils import formatdate
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from ztproxy.edge.load import Load, unbounded
 from ztproxy.edge.redirect import redirecting
 from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
+from ztproxy.edge.streams import Exchange, Streams
 from ztproxy.exchange import Forward
 from ztproxy.model import Arrived, Finished, Outcome, Refusal
 from ztproxy.turn import turn_of
@@ -48,6 +49,9 @@ class Open(Protocol):
     def drain(self) -> None:
         """Close at once if idle, else after the exchange that is under way."""
 
+    def exchanges(self) -> Iterable[Exchange]:
+        """What is under way on it."""
+
 
 class Site:
     """One listener's side of HTTP. Immutable but for the set of open connections and whether it drains."""
@@ -55,7 +59,7 @@ class Site:
     __slots__ = (
         "_date", "_date_second", "at_end", "bodies", "charge", "connections", "draining", "finished", "forward",
         "head_limits", "left_out", "load", "monotonic", "most_requests", "patience", "pipeline", "reading",
-        "request_ids", "set_always", "show_reasons", "wall",
+        "request_ids", "set_always", "show_reasons", "streams", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +81,7 @@ class Site:
         bodies: Mapping[str, int] | None = None,
         charge: Charge | None = None,
         load: Load | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.forward = forward
@@ -100,6 +105,7 @@ class Site:
         """Charges the address of a request that could not be read; None: such requests are free."""
         self.load = load or unbounded()
         """What the whole process has taken on."""
+        self.streams = streams or Streams()
         self.draining = False
         self.connections: set[Open] = set()
         self._date_second = 0
@@ -118,6 +124,7 @@ class Site:
         request_ids: Callable[[], str] | None = None,
         charge: Charge | None = None,
         load: Load | None = None,
+        streams: Streams | None = None,
     ) -> "Site":
         """As a listener is configured; one that redirects has no use for the pipeline."""
         return cls(
@@ -135,6 +142,7 @@ class Site:
             bodies=_bodies(settings),
             charge=charge,
             load=load,
+            streams=streams,
         )
 
     def date(self) -> bytes:
@@ -144,6 +152,11 @@ class Site:
             self._date_second = now
             self._date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
         return self._date
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """What is under way, on all connections."""
+        for connection in self.connections:
+            yield from connection.exchanges()
 
     def drain(self) -> None:
         """End idle connections now and the others after what is under way; every response says close."""

@@ -7,7 +7,7 @@ from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.deadlines import NEVER
 from ztproxy.upstream.head import binds_connection
 from ztproxy.upstream.response import End
-from ztproxy.upstream.response_fields import Head
+from ztproxy.upstream.response_fields import Head, media_type
 from ztproxy.upstream.sending import Sending
 from ztproxy.upstream.switching import objection
 
@@ -76,6 +76,8 @@ class Exchange(Sending):
         else:
             if not self._answered:
                 self._answered = True
+                if head.length is None and not reader.complete and media_type(head) in self._target.event_streams:
+                    self._target = self._target.streaming()
                 self._client.send_head(reader.status, head.fields, head.length)
             content = reader.content
             if content and not self._ended:  # the client may have left while it was handed the head
@@ -89,7 +91,7 @@ class Exchange(Sending):
     def on_switched_data(self, data: bytes) -> None:
         """Octets of the protocol switched to."""
         self._set_deadline(self._target.timeouts.idle)
-        self._client.send_body(data)
+        self._client.send_octets(data)
 
     def on_lost(self, error: Exception | None) -> None:
         """The connection is gone: the response's end, a connection gone stale before its use, or a failure."""
@@ -142,10 +144,11 @@ class Exchange(Sending):
         if wrong is not None:
             return self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, wrong)
         self.switched = True
+        self._target = self._target.streaming()
         self._set_deadline(self._target.timeouts.idle)
         self._client.send_switch(head.fields)
         if rest:
-            self._client.send_body(rest)
+            self._client.send_octets(rest)
         return None
 
     def _finish(self) -> None:

@@ -74,7 +74,16 @@ class Published:
         head = RequestHead(route, shared.statements)
         if sticky is not None:
             head = StickyHead(route, shared.statements, sticky)
-        target = Target(head, upstream.timeouts, shared.deadlines, shared.loop, shared.clock, shared.at_end)
+        target = Target(
+            head,
+            upstream.timeouts,
+            shared.deadlines,
+            shared.loop,
+            shared.clock,
+            shared.at_end,
+            upstream.timeouts.model_copy(update={"idle": route.streams.idle}),
+            frozenset(name.encode("ascii") for name in route.streams.media_types),
+        )
         choice = Choice(cluster, hash_key(upstream.balance), sticky)
         checks = None if upstream.health is None else Checks(cluster, upstream.health, shared.random)
         begin = _balanced(target, choice) if _is_chosen(upstream) else _alone(target, members[0])

@@ -108,3 +108,9 @@ def _understand(head: Head, named: list[bytes], kind: int, value: bytes) -> None
         head.fields.append((b"www-authenticate", value))
         if re.search(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)", value):
             head.shareable = False
+
+
+def media_type(head: Head) -> bytes:
+    """What the content is, in lower case and without parameters; empty where that is not said once (RFC 9110 §8.3)."""
+    said = [value for name, value in head.fields if name == b"content-type"]
+    return said[0].partition(b";")[0].strip(b" \t").lower() if len(said) == 1 else b""

@@ -28,6 +28,14 @@ class Target(NamedTuple):
     clock: Callable[[], float]
     at_end: Callable[[Callable[[], None]], None]
     """Puts off to the end of the loop's turn."""
+    stream_timeouts: Timeouts
+    """What holds in place of `timeouts` once an exchange has become a stream."""
+    event_streams: frozenset[bytes] = frozenset()
+    """Media types of responses that are streams."""
+
+    def streaming(self) -> "Target":
+        """What holds for a stream."""
+        return self._replace(timeouts=self.stream_timeouts)
 
 
 class Sending(ABC):
@@ -137,8 +145,7 @@ class Sending(ABC):
         if self._ended:
             return
         if self.switched and connection is not None:
-            self._end()
-            connection.close_gently()
+            self._half_close(connection)
         elif content is not None and not content.ended:
             problem = content.end()
             if problem is not None:
@@ -234,6 +241,15 @@ class Sending(ABC):
     def _is_replayable(self) -> bool:
         """Whether sending it twice is the same as sending it once."""
         return self._content is None and self._authorized.arrived.method in IDEMPOTENT
+
+    def _half_close(self, connection: Connection) -> None:
+        """The client will send no more. Over TLS asyncio cannot say so and go on reading: then it is the end."""
+        if connection.transport.can_write_eof():
+            connection.transport.write_eof()
+        else:
+            self._end()
+            connection.close_gently()
+            self._client.send_end()
 
     def _give_up(self) -> None:
         connection = self._connection

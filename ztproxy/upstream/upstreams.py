@@ -116,7 +116,8 @@ def _shortest(settings: Settings) -> float:
     upstreams = [route.upstream for route in settings.routes]
     limits = [min(upstream.timeouts.response, upstream.timeouts.idle) for upstream in upstreams]
     limited = [one for one in upstreams if one.maximum_connections is not None or one.maximum_requests is not None]
-    return min(limits + [upstream.queue.wait for upstream in limited])
+    streams = [route.streams.idle for route in settings.routes]
+    return min(limits + streams + [upstream.queue.wait for upstream in limited])
 
 
 def _sweep(routes: Mapping[str, Published], now: float) -> bool:

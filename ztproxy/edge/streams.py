@@ -1,0 +1,174 @@
+"""What outlives a request: which streams are open and whose they are, so that each ends when the right to it ends.
+
+A switch of protocols is registered as it happens. Any other exchange costs nothing: one that is still under way after
+`AFTER` seconds (an event stream, a long poll, a long download) is found by looking over the connections now and then.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from ztproxy.config.settings import Settings
+from ztproxy.config.streams import Streams as StreamSettings
+from ztproxy.edge.stream import RESPONSE, Stream, stream_of
+from ztproxy.edge.websocket import CloseCode
+from ztproxy.model import Authorized, Outcome, Reason, Refusal
+
+AFTER = 10.0
+"""Seconds after which an exchange that is still under way is a stream."""
+INTERVAL = 2.0
+"""Seconds between two looks: how late a stream may end after the right to it did."""
+_NO_ROOM = Refusal(Reason.OVERLOADED, "this route has as many streams as it may", cause="streams.maximum is reached")
+_NO_ROOM_FOR_ONE = Refusal(
+    Reason.RATE_LIMITED, "too many streams are open already", cause="streams.maximum_per_identity is reached"
+)
+
+
+class Exchange(Protocol):
+    """An exchange that may be a stream."""
+
+    outcome: Outcome | None
+    began: float
+    """Seconds of the monotonic clock."""
+    wall: float
+    """Seconds since 1970 when it began."""
+    registered: bool
+    """`Streams` knows it, and wants to be told of its end."""
+
+    def end(self, refusal: Refusal, code: CloseCode) -> None:
+        """End it now, in whatever way its client can be told."""
+
+
+class UnderWay(Protocol):
+    """Where exchanges are under way: a listener's site."""
+
+    def exchanges(self) -> Iterable[Exchange]:
+        """Those that were handed to an upstream and have not ended."""
+
+
+class Streams:
+    """All streams of a process."""
+
+    def __init__(self) -> None:
+        self._routes: Mapping[str, StreamSettings] = {}
+        self._leeways: Mapping[str, float] = {}
+        self._open: dict[Exchange, Stream] = {}
+        self._by_route: Counter[str] = Counter()
+        self._by_identity: Counter[tuple[str, ...]] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+        self.opened: Counter[str] = Counter()
+        """By kind, since the start."""
+        self.ended: Counter[str] = Counter()
+        """Those that were ended from here, by the reason's word."""
+        self.refused = 0
+        """Switches refused because there were as many streams as there may be."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take up a configuration; streams that are open keep the end that they were given."""
+        self._routes = {route.name: route.streams for route in settings.routes}
+        self._leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
+
+    @property
+    def open(self) -> Counter[str]:
+        """How many are open now, by kind."""
+        return Counter(stream.kind for stream in self._open.values())
+
+    def find(self, wanted: Callable[[Stream], bool] = lambda _: True) -> tuple[Stream, ...]:
+        """The streams that are wanted."""
+        return tuple(stream for stream in self._open.values() if wanted(stream))
+
+    def end(
+        self,
+        wanted: Callable[[Stream], bool],
+        cause: str,
+        *,
+        reason: Reason = Reason.POLICY_DENIED,
+        code: CloseCode = CloseCode.POLICY_VIOLATION,
+    ) -> int:
+        """End the streams that are wanted; how many they were. `cause` is for the log."""
+        ending = [exchange for exchange, stream in self._open.items() if wanted(stream)]
+        for exchange in ending:
+            self._end(exchange, Refusal(reason, cause=cause), code)
+        return len(ending)
+
+    # -- what the edge calls
+
+    def switched(self, exchange: Exchange, authorized: Authorized, protocol: str) -> Refusal | None:
+        """Register a switch of protocols, or refuse it: there are as many as there may be."""
+        stream = self._stream(exchange, authorized, protocol)
+        configured = self._routes.get(stream.route)
+        if configured is not None:
+            if configured.maximum is not None and self._by_route[stream.route] >= configured.maximum:
+                self.refused += 1
+                return _NO_ROOM
+            one = configured.maximum_per_identity
+            if one is not None and self._by_identity[stream.identity] >= one:
+                self.refused += 1
+                return _NO_ROOM_FOR_ONE
+        self._by_route[stream.route] += 1
+        self._by_identity[stream.identity] += 1
+        self._register(exchange, stream)
+        return None
+
+    def closed(self, exchange: Exchange) -> None:
+        """It is over, however it ended."""
+        stream = self._open.pop(exchange, None)
+        if stream is None or stream.kind == RESPONSE:
+            return
+        self._by_route[stream.route] -= 1
+        self._by_identity[stream.identity] -= 1
+        if not self._by_identity[stream.identity]:
+            del self._by_identity[stream.identity]
+
+    # -- looking over them
+
+    def watch(self, sites: Iterable[UnderWay], wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        """Look at all streams now and then, until `stop`; needs a running loop."""
+        sites = tuple(sites)
+
+        def look() -> None:
+            self._timer = loop.call_later(INTERVAL, look)
+            self.sweep(sites, wall(), monotonic())
+
+        loop = asyncio.get_running_loop()
+        self.stop()
+        self._timer = loop.call_later(INTERVAL, look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def sweep(self, sites: Iterable[UnderWay], wall: float, monotonic: float) -> None:
+        """Find what has become a stream, and end what has no right to go on."""
+        for site in sites:
+            for exchange in site.exchanges():
+                outcome = exchange.outcome
+                if monotonic - exchange.began >= AFTER and isinstance(outcome, Authorized):
+                    self._found(exchange, outcome)
+        for exchange, stream in [entry for entry in self._open.items() if entry[1].ending.at <= wall]:
+            self._end(exchange, stream.ending.refusal, stream.ending.code)
+
+    # -- inside
+
+    def _found(self, exchange: Exchange, authorized: Authorized) -> None:
+        if not exchange.registered:
+            self._register(exchange, self._stream(exchange, authorized, RESPONSE))
+
+    def _register(self, exchange: Exchange, stream: Stream) -> None:
+        self._open[exchange] = stream
+        exchange.registered = True
+        self.opened[stream.kind] += 1
+
+    def _end(self, exchange: Exchange, refusal: Refusal, code: CloseCode) -> None:
+        self.ended[refusal.reason.word] += 1
+        exchange.end(refusal, code)
+
+    def _stream(self, exchange: Exchange, authorized: Authorized, kind: str) -> Stream:
+        configured = self._routes.get(authorized.route)
+        lifetime = None if configured is None else configured.lifetime
+        token = authorized.token
+        leeway = 0.0 if token is None else self._leeways.get(token.issuer, 0.0)
+        return stream_of(authorized, kind, exchange.wall, lifetime, leeway)
