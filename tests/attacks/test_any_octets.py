@@ -15,14 +15,16 @@ from tests.edge import get
 
 pytestmark = pytest.mark.slow
 EXAMPLES = settings(
-    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 TOKENS = [
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"0", b"1", b"0\r\n\r\n", b"\r\n\r\n", b"\r\n ",
     b"%2e", b"..",
-    b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: b\r\n", b"\x80", b"\xff",
-    b"Connection: close\r\n", b"X-Forwarded-For: 1.1.1.1\r\n", b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: b\r\n",
+    b"\x80", b"\xff",
+    b"Connection: close\r\n",
+    b"X-Forwarded-For: 1.1.1.1\r\n", b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HTTP/1.1",
     b"5\r\nhello\r\n", b"fffffffffffffff", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n", b"*", b"//", b"#",
 ]  # fmt: skip
@@ -97,6 +99,4 @@ async def test_any_fields_are_written_as_they_were_read(fields, path):
         assert statuses(answer) in ([b"200"], [b"400"])
         if passed:
             assert not any(b"_" in name for name, _ in passed[0].fields)
-            assert "/." not in passed[0].path + "/" or "/." not in re.sub(
-                r"/\.[^./][^/]*|/\.\.[^/]+", "", passed[0].path
-            )
+            assert not {".", ".."} & set(passed[0].path.split("/"))
