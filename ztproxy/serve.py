@@ -126,6 +126,7 @@ class Server:
             undo.callback(decisions.close)
         cleaning = Cleaning.build(settings)
         pipeline = parts.pipeline(decisions)
+        parts.upstreams.start()
         finished = _telling(access, Causes(time.monotonic))
         listeners = []
         for listener, sock, contexts in zip(settings.listeners, sockets, parts.contexts, strict=True):
