@@ -231,6 +231,7 @@ class Scene:
 
     def build(self, *servers: str, route: dict[str, Any] | None = None, **upstream: Any) -> Upstreams:
         self._upstreams.append(Upstreams.build(settings(*servers, route=route, **upstream)))
+        self._upstreams[-1].start()
         return self._upstreams[-1]
 
     async def __aenter__(self) -> Self:

@@ -131,6 +131,7 @@ class Server:
             undo.callback(decisions.close)
         cleaning = Cleaning.build(settings)
         pipeline = parts.pipeline(decisions)
+        parts.upstreams.start()
         finished = _telling(access, Causes(time.monotonic))
         streams = Streams()
         streams.configure(settings)

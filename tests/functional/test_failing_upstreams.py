@@ -113,6 +113,7 @@ async def test_a_server_that_is_killed_under_load_and_comes_back(tmp_path):
         async with asyncio.timeout(20):
             while not any(b"GET /up " not in head for head in again.heads):
                 assert await ask(gateway) == {200: CLIENTS * REQUESTS}
+        assert any(b"GET /up " in head for head in again.heads)
         served = {line["upstream"] for line in gateway.access_log()}
         assert served == {first.url, second.url}
     await stop(first, again)

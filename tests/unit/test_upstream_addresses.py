@@ -122,6 +122,20 @@ async def test_where_none_is_known_the_first_failure_is_told(gone, wrong):
         await one.get(100.0)
 
 
+async def test_a_name_that_failed_is_not_asked_for_at_once(gone):
+    lookup = Lookup(OSError("no such name"))
+    one = build(lookup, gone)
+    now = asyncio.get_running_loop().time()
+    with pytest.raises(OSError, match="no such name"):
+        await one.get(now)
+    with pytest.raises(OSError, match=r"app\.test could not be resolved: no such name"):
+        await one.get(now + 0.5)
+    assert lookup.asked == 1
+    with pytest.raises(OSError, match="no such name"):
+        await one.get(now + 5)
+    assert lookup.asked == 2
+
+
 async def test_no_address_is_a_failure(gone):
     with pytest.raises(OSError, match="no address"):
         await build(Lookup([]), gone).get(100.0)

@@ -12,6 +12,7 @@ from ztproxy.upstream.balance import (
     ConsistentHash,
     LeastRequests,
     RoundRobin,
+    WeightedLeastRequests,
     WeightedRoundRobin,
     balancer,
 )
@@ -64,34 +65,43 @@ def test_a_server_that_starts_slowly_gets_less():
     assert counted == {0: 80, 1: 20}
 
 
-def test_the_less_busy_of_two_is_taken():
-    one = LeastRequests(random.Random(1).random)
+@pytest.mark.parametrize("kind", [LeastRequests, WeightedLeastRequests])
+def test_the_less_busy_of_two_is_taken(kind):
+    one = kind(random.Random(1).random)
     busy, free = Server(0, in_flight=9), Server(1)
     assert {one.pick([busy, free], 0) for _ in range(50)} == {free}
 
 
 def test_busy_is_measured_by_weight():
-    one = LeastRequests(random.Random(1).random)
+    one = WeightedLeastRequests(random.Random(1).random)
     large, small = Server(0, weight=10, in_flight=9), Server(1, in_flight=1)
     assert {one.pick([large, small], 0) for _ in range(50)} == {large}
 
 
 def test_where_nobody_is_busy_weights_are_shares():
-    one = LeastRequests(random.Random(1).random)
+    one = WeightedLeastRequests(random.Random(1).random)
     counted = Counter(one.pick(servers(3, 1), 0).index for _ in range(4000))
     assert 2800 < counted[0] < 3200
 
 
-def test_the_busiest_of_all_is_never_taken_from_three():
+def test_where_nobody_is_busy_all_are_drawn_alike():
     one = LeastRequests(random.Random(1).random)
+    counted = Counter(one.pick(servers(1, 1, 1), 0).index for _ in range(3000))
+    assert all(900 < count < 1100 for count in counted.values())
+
+
+@pytest.mark.parametrize("kind", [LeastRequests, WeightedLeastRequests])
+def test_the_busiest_of_all_is_never_taken_from_three(kind):
+    one = kind(random.Random(1).random)
     three = [Server(0, in_flight=3), Server(1, in_flight=2), Server(2, in_flight=1)]
     assert {one.pick(three, 0).index for _ in range(200)} == {1, 2}
 
 
 @pytest.mark.parametrize("drawn", [0.0, 0.999999999999])
 def test_any_number_drawn_chooses_one(drawn):
-    assert LeastRequests(lambda: drawn).pick(servers(1, 2, 3), 0).index in range(3)
-    assert LeastRequests(lambda: drawn).pick(servers(7), 0).index == 0
+    for kind in (LeastRequests, WeightedLeastRequests):
+        assert kind(lambda: drawn).pick(servers(1, 2, 3), 0).index in range(3)
+        assert kind(lambda: drawn).pick(servers(7), 0).index == 0
 
 
 KEYS = [hashed(f"user {number}") for number in range(3000)]
@@ -154,6 +164,8 @@ def test_a_server_that_starts_slowly_and_is_alone_gets_all():
         ("round_robin", (1, 2), False, WeightedRoundRobin),
         ("round_robin", (1, 1), True, WeightedRoundRobin),
         ("least_requests", (1, 1), False, LeastRequests),
+        ("least_requests", (1, 2), False, WeightedLeastRequests),
+        ("least_requests", (1, 1), True, WeightedLeastRequests),
         ("consistent_hash(token.subject)", (1, 1), False, ConsistentHash),
     ],
 )

@@ -167,7 +167,7 @@ def test_who_waits_goes_in_turn_as_soon_as_there_is_room(build, loop):
     cluster.give_back(only)
     loop.turn()
     assert second.member is only
-    assert cluster.waiting == 0
+    assert not cluster.queue
 
 
 def test_the_queue_is_bounded(build):

@@ -83,6 +83,16 @@ async def test_one_that_is_left_out_stays_so(scene):
     await new.close()
 
 
+async def test_what_the_new_ones_learn_changes_nothing_for_the_old_ones():
+    old = Upstreams.build(settings(*AWAY, outliers={"failures": 1}))
+    new = Upstreams.build(settings(*AWAY, outliers={"failures": 1}), previous=old)
+    await exchange(new)
+    assert new.view()[0].ejected_until is not None
+    assert old.view()[0].ejected_until is None
+    await new.close()  # as where a reload is given up
+    await old.close()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -167,10 +167,21 @@ async def test_its_idle_connections_are_closed(scene):
     assert upstreams.view()[0].idle == 0
 
 
+async def test_nobody_is_asked_before_the_start(scene):
+    mood = Moody()
+    server = await scene.start(mood)
+    Upstreams.build(settings(server.url, health=QUICK))
+    await exchange(scene.build(server.url))
+    assert asyncio.all_tasks() == {asyncio.current_task(), *server.tasks}
+    assert mood.checks == 0
+
+
 async def test_whoever_retires_asks_no_more():
     mood = Moody()
     server = await RawServer.start(mood)
     upstreams = Upstreams.build(settings(server.url, health=QUICK))
+    upstreams.start()
+    upstreams.start()
     await mood.more(1)
     upstreams.retire()
     tasks = asyncio.all_tasks() - server.tasks - {asyncio.current_task()}

@@ -61,12 +61,15 @@ class Addresses:
         self._until = float("-inf")
         self._turn = 0
         self._task: asyncio.Task[None] | None = None
+        self._wrong = ""
 
     async def get(self, now: float) -> list[Info]:
         """Addresses in the order to try; raises OSError or UnicodeError where none is known and none is found."""
         self.refresh(now)
         if not self.known and self._task is not None:
             await asyncio.shield(self._task)  # others may wait for it too
+        if not self.known:  # and it failed a moment ago
+            raise OSError(f"{self._host} could not be resolved: {self._wrong}")
         self._turn += 1
         return in_turn(self.known, self._turn - 1)
 
@@ -99,8 +102,8 @@ class Addresses:
 
     def _renewed(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled():
-            task.exception()  # whoever waits is told; otherwise the last addresses stay in use
+        if not task.cancelled():  # whoever waits is told; otherwise the last addresses stay in use
+            self._wrong = str(task.exception() or "")
 
 
 def _places(infos: Sequence[Info]) -> frozenset[tuple[Any, ...]]:

@@ -70,9 +70,32 @@ class WeightedRoundRobin:
 
 
 class LeastRequests:
-    """The less busy of two drawn by weight: nearly as good as the least of all, and no herd runs to one server.
+    """The less busy of two drawn: nearly as good as the least of all, and no herd runs to one server.
 
-    M. Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001.
+    For servers of one weight that start at once. M. Mitzenmacher, The Power of Two Choices in Randomized Load
+    Balancing, 2001.
+
+    Args:
+        random: numbers in [0, 1).
+    """
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+
+    def pick(self, fit: Sequence[Chosen], key: int) -> Chosen:  # noqa: ARG002
+        """The first drawn, unless the second is less busy."""
+        count = len(fit)
+        place = int(self._random() * count)
+        first = fit[place]
+        if count == 1:
+            return first
+        other = int(self._random() * (count - 1))
+        second = fit[other if other < place else other + 1]
+        return second if second.in_flight < first.in_flight else first
+
+
+class WeightedLeastRequests:
+    """The same, drawn by weight, and busy for its weight.
 
     Args:
         random: numbers in [0, 1).
@@ -109,16 +132,21 @@ class ConsistentHash:
 
     def __init__(self, servers: Sequence[tuple[str, int]]) -> None:
         self._ring = Ring(servers)
+        self._whole = len(servers)
 
     def pick(self, fit: Sequence[Chosen], key: int) -> Chosen:
         """The first fit server at or behind the key's place."""
+        if len(fit) == self._whole:
+            candidate = fit[self._ring.owner(key)]
+            if candidate.ramp == 1.0:
+                return candidate
         by_index = {candidate.index: candidate for candidate in fit}
         place = (key >> (KEY_BITS // 2)) / (1 << (KEY_BITS // 2))
         skipped: Chosen | None = None
         for index in self._ring.owners(key):
-            candidate = by_index.get(index)
-            if candidate is None:
+            if index not in by_index:
                 continue
+            candidate = by_index[index]
             if place < candidate.ramp:
                 return candidate
             skipped = skipped or candidate
@@ -133,9 +161,9 @@ def balancer(
     name: str, servers: Sequence[tuple[str, int]], *, starts_slowly: bool, random: Callable[[], float]
 ) -> Balancer:
     """The way to choose that `balance` names."""
-    if name == "least_requests":
-        return LeastRequests(random)
     if name.startswith("consistent_hash("):
         return ConsistentHash(servers)
     even = len({weight for _, weight in servers}) == 1 and not starts_slowly
+    if name == "least_requests":
+        return LeastRequests(random) if even else WeightedLeastRequests(random)
     return RoundRobin() if even else WeightedRoundRobin()

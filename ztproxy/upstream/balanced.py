@@ -28,18 +28,19 @@ class BalancedExchange(Exchange):
         self._tried: tuple[Member, ...] = ()
         self._queued = self._retrying = False
         self._retried = True  # what `Exchange` would do by itself is done here
-        self.key = choice.key(authorized)
-        self.preferred = choice.preferred(authorized)
+        hash_key = choice.hash_key
+        self.key = 0 if hash_key is None else hash_key(authorized)
+        self.preferred = None if choice.sticky is None else choice.preferred(authorized)
 
     def start(self) -> None:
         """Go to a server, wait for one, or be refused. Calls nothing of the client's before it returns."""
         cluster = self._choice.cluster
         now = self._target.loop.time()
-        self._target.deadlines.watch(self)
-        member = None if cluster.waiting else cluster.pick(self.key, now, preferred=self.preferred)
+        member = None if cluster.queue else cluster.pick(self.key, now, (), self.preferred)
         if member is not None:
-            self._begin(member)
-        elif not cluster.fit(now):
+            return self._begin(member)
+        self._target.deadlines.watch(self)
+        if not cluster.fit(now):
             self._target.loop.call_soon(self.give_up)
         elif cluster.wait(self):
             self._queued = True
@@ -47,6 +48,7 @@ class BalancedExchange(Exchange):
         else:
             cluster.refused += 1
             self._target.loop.call_soon(self._refuse, _overloaded("every server and the queue are full"))
+        return None
 
     # What the queue calls.
 

@@ -16,17 +16,13 @@ class Choice:
         sticky: the cookie that leads back to a server; None where there is none.
     """
 
-    __slots__ = ("_hash_key", "cluster", "retried", "sticky")
+    __slots__ = ("cluster", "hash_key", "retried", "sticky")
 
     def __init__(self, cluster: Cluster, hash_key: HashKey | None, sticky: StickyCookie | None) -> None:
         self.cluster = cluster
         self.sticky = sticky
         self.retried = frozenset(cluster.upstream.retries.statuses)
-        self._hash_key = hash_key
-
-    def key(self, authorized: Authorized) -> int:
-        """Whom a request is for."""
-        return 0 if self._hash_key is None else self._hash_key(authorized)
+        self.hash_key = hash_key
 
     def preferred(self, authorized: Authorized) -> Member | None:
         """The server that its cookie names."""

@@ -10,7 +10,7 @@ from ztproxy.config.upstreams import Upstream
 from ztproxy.upstream.balance import Balancer, balancer
 from ztproxy.upstream.budget import RetryBudget
 from ztproxy.upstream.member import Member
-from ztproxy.upstream.outliers import may_eject
+from ztproxy.upstream.outliers import GATEWAY_ERRORS, may_eject
 
 _log = logging.getLogger("ztproxy.upstream")
 _FOREVER = float("inf")
@@ -67,7 +67,8 @@ class Cluster:
         self._balancer: Balancer = balancer(
             upstream.balance, servers, starts_slowly=upstream.slow_start is not None, random=random
         )
-        self._queue: OrderedDict[Waiter, None] = OrderedDict()
+        self.queue: OrderedDict[Waiter, None] = OrderedDict()
+        """Who waits, in turn."""
         self._fit: tuple[Member, ...] = self.members
         self._fit_until = -_FOREVER
 
@@ -110,46 +111,42 @@ class Cluster:
         """It is over there."""
         member.in_flight -= 1
         self.in_flight -= 1
-        if self._queue:
+        if self.queue:
             self._loop.call_soon(self._move)
 
     # Who must wait.
 
-    @property
-    def waiting(self) -> int:
-        """How many requests wait."""
-        return len(self._queue)
-
     def wait(self, waiter: Waiter) -> bool:
         """Stand at the end of the queue; False where it is full."""
-        if len(self._queue) >= self.upstream.queue.length:
+        if len(self.queue) >= self.upstream.queue.length:
             return False
-        self._queue[waiter] = None
+        self.queue[waiter] = None
         return True
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no more."""
-        self._queue.pop(waiter, None)
+        self.queue.pop(waiter, None)
 
     def _move(self) -> None:
         """Let those in front go where there is room."""
-        while self._queue:
+        while self.queue:
             now = self._loop.time()
             if not self.fit(now):
-                self._queue.popitem(last=False)[0].give_up()
+                self.queue.popitem(last=False)[0].give_up()
                 continue
-            first = next(iter(self._queue))
+            first = next(iter(self.queue))
             member = self.pick(first.key, now, preferred=first.preferred)
             if member is None:
                 return
-            del self._queue[first]
+            del self.queue[first]
             first.proceed(member)
 
     # How they stand.
 
     def answered(self, member: Member, status: int, now: float) -> None:
         """A server answered a request to the end."""
-        if member.record.answered(status, now):
+        record = member.record
+        if (status in GATEWAY_ERRORS or not record.spotless) and record.answered(status, now):
             self._eject(member, now, f"answered {status}")
 
     def failed(self, member: Member, now: float) -> None:
@@ -179,7 +176,7 @@ class Cluster:
 
     def _changed(self) -> None:
         self._fit_until = -_FOREVER
-        if self._queue:
+        if self.queue:
             self._loop.call_soon(self._move)
 
     def _look(self, now: float) -> None:

@@ -38,6 +38,10 @@ class Ring:
         self._places = [place for place, _ in taken]
         self._owners = [owner for _, owner in taken]
 
+    def owner(self, key: int) -> int:
+        """The index of the server that a key belongs to."""
+        return self._owners[bisect_left(self._places, key & _PLACE_MASK) % len(self._owners)]
+
     def owners(self, key: int) -> Iterator[int]:
         """The servers' indices from the key's place on, all the way round; each comes again and again."""
         owners, count = self._owners, len(self._owners)

@@ -32,8 +32,8 @@ class Checks:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ask from now on; the first time only after the loop's turn."""
-        self._tasks = [loop.create_task(self._watch(member)) for member in self._cluster.members]
+        """Ask from now on; nothing changes where that is so already."""
+        self._tasks = self._tasks or [loop.create_task(self._watch(member)) for member in self._cluster.members]
 
     def stop(self) -> None:
         """Ask no more."""

@@ -1,5 +1,7 @@
 """One server of an upstream as those that choose see it: how it stands, and what it is busy with."""
 
+from copy import copy
+
 import msgspec
 
 from ztproxy.config.upstreams import Upstream, WeightedServer
@@ -62,8 +64,11 @@ class Member:
         return self.ramp < 1.0
 
     def adopt(self, other: "Member") -> None:
-        """Go on where another left off: the same server under the same configuration, before a reload."""
-        self.record, self.verdict, self.healed_at = other.record, other.verdict, other.healed_at
+        """Go on where another left off: the same server under the same configuration, before a reload.
+
+        Copied, because the other goes on as well: until it is drained, or for good when the reload is given up.
+        """
+        self.record, self.verdict, self.healed_at = copy(other.record), copy(other.verdict), other.healed_at
         self.retries = other.retries
         self.pool.requests, self.pool.failures = other.pool.requests, other.pool.failures
         self.pool.adopt(other.pool)

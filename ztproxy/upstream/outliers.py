@@ -18,25 +18,25 @@ class Record:
         outliers: how many failures are too many, and for how long a server is left out.
     """
 
-    __slots__ = ("_ejections", "_failures", "_gateway_errors", "_outliers", "_proven", "ejected_until")
+    __slots__ = ("_ejections", "_failures", "_gateway_errors", "_outliers", "_proven", "ejected_until", "spotless")
 
     def __init__(self, outliers: Outliers) -> None:
         self._outliers = outliers
         self._failures = self._gateway_errors = self._ejections = 0
         self._proven = True
         self.ejected_until = _NEVER
+        self.spotless = True
+        """Nothing stands against it, so a good answer changes nothing."""
 
     def answered(self, status: int, now: float) -> bool:
         """A response's head has come; whether the server must be left out for it."""
         self._failures = 0
-        if status not in GATEWAY_ERRORS:
+        limit = self._outliers.gateway_errors
+        if limit is None or status not in GATEWAY_ERRORS:
             self._gateway_errors = 0
             self._prove(now)
             return False
-        limit = self._outliers.gateway_errors
-        if limit is None:
-            self._prove(now)
-            return False
+        self.spotless = False
         self._gateway_errors += 1
         return now >= self.ejected_until and (self._gateway_errors >= limit or not self._proven)
 
@@ -45,6 +45,7 @@ class Record:
 
         What was under way when it was left out tells nothing new.
         """
+        self.spotless = False
         self._failures += 1
         return now >= self.ejected_until and (self._failures >= self._outliers.failures or not self._proven)
 
@@ -60,10 +61,11 @@ class Record:
 
     def _prove(self, now: float) -> None:
         """It answers. What it was left out for is forgotten once it has been back for as long as a first time out."""
-        if self._ejections and now >= self.ejected_until:
+        if now >= self.ejected_until:
             self._proven = True
             if now >= self.ejected_until + self._outliers.eject:
                 self._ejections = 0
+                self.spotless = True
 
 
 def may_eject(ejected: int, servers: int, outliers: Outliers) -> bool:

@@ -133,7 +133,7 @@ class Published:
     def queue(self) -> QueueState:
         """What waits in front of them."""
         cluster = self.cluster
-        return QueueState(self.route.name, cluster.waiting, cluster.refused, cluster.budget.denied)
+        return QueueState(self.route.name, len(cluster.queue), cluster.refused, cluster.budget.denied)
 
 
 def _is_chosen(upstream: Upstream) -> bool:

@@ -41,13 +41,13 @@ class Upstreams:
         random: Callable[[], float] = chance.random,
         lookup: Lookup = look_up,
     ) -> Self:
-        """Read keys and certificates, make keys that are absent; nothing is connected to within the loop's turn.
+        """Read keys and certificates, make keys that are absent; nothing is connected to before `start`.
 
         Args:
             settings: the whole configuration.
             loop: the loop to serve on; the running one when absent.
             clock: a monotonic clock, seconds; for durations.
-            previous: what serves until now: where a server is configured as before, it stands as it stood there.
+            previous: whom to take over from.
             random: numbers in [0, 1), for choices and jitter.
             lookup: asks for the addresses of names.
 
@@ -66,11 +66,22 @@ class Upstreams:
         )
         for route in settings.routes:
             routes[route.name] = Published.build(route, shared)
-        for name, published in routes.items():
-            if previous is not None and name in previous.published:
-                published.adopt(previous.published[name])
+        made = cls(routes, deadlines, jwks)
+        if previous is not None:
+            made.take_over(previous)
+        return made
+
+    def start(self) -> None:
+        """Check servers from now on, where that is configured; the first results are not waited for."""
+        loop = asyncio.get_running_loop()
+        for published in self.published.values():
             published.start(loop)
-        return cls(routes, deadlines, jwks)
+
+    def take_over(self, previous: "Upstreams") -> None:
+        """Where a server is configured as before it stands as it stood with others, which serve until now."""
+        for name, published in self.published.items():
+            if name in previous.published:
+                published.adopt(previous.published[name])
 
     def forward(self, authorized: Authorized, client: Client) -> Exchange:
         """Begin forwarding; returns at once, and calls nothing of the client's before it has returned."""
