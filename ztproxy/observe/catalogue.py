@@ -12,7 +12,7 @@ _LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 REQUESTS = counter(
     "ztproxy_requests_total",
-    "Requests that ended, by route, method (or `other`) and status class (`none`: the client was gone before it).",
+    "Requests that ended, by route, method and class of status.",
     "route", "method", "status",
 )  # fmt: skip
 REFUSALS = counter(
