@@ -86,6 +86,7 @@ class Observed:
         for stop in self._replaced:
             stop()
         serving = self._serving = Serving(parts, BasisOf(parts, self._loaded_at(parts)), memo, access, decisions)
+        self.metrics.expect(route.name for route in parts.settings.routes)
         watch = self.metrics.watch
         self._replaced = [
             watch(lambda: readings.of_basis(serving.basis(self._wall()), self._wall())),

@@ -33,6 +33,8 @@ tests.
   fall while the proxy runs; its gauges go. A reload resets nothing.
 - Every label's values come from the configuration or from a list in the program, never from a request: a client can
   make no series.
+- What is wrong with a route (`reason`s of our own making, results of decisions) is there as 0 from the start, so that
+  the first time shows as an increase.
 - A series whose subject is not configured is absent: no issuers, no `ztproxy_issuer_keys`.
 
 A few questions and their answers:
