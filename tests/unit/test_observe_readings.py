@@ -69,7 +69,7 @@ def test_listeners_load_and_logs():
     found = told([*readings.of_listeners(one.listeners), *readings.of_load(one.load), *readings.of_logs(one.logs)])
     assert found == {
         "connections": {("0.0.0.0:8443",): 12},
-        "connections_total": {("0.0.0.0:8443",): 40},
+        "connections_accepted_total": {("0.0.0.0:8443",): 40},
         "connections_refused_total": {("0.0.0.0:8443", "connections.maximum"): 5},
         "handshakes_in_progress": {("0.0.0.0:8443",): 1},
         "handshakes_total": {("0.0.0.0:8443", "completed"): 39},

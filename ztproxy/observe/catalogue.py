@@ -97,7 +97,7 @@ UPSTREAM_EJECTED = gauge(
 # -- connections and trust
 
 CONNECTIONS = gauge("ztproxy_connections", "Connections open, handshakes included.", "listener")
-ACCEPTED = counter("ztproxy_connections_total", "Connections accepted.", "listener")
+ACCEPTED = counter("ztproxy_connections_accepted_total", "Connections accepted.", "listener")
 CONNECTIONS_REFUSED = counter(
     "ztproxy_connections_refused_total",
     "Connections closed at once because of a bound; `bound` is its key in the configuration.",
