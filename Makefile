@@ -40,6 +40,7 @@ profile: $(VENV)/.test ## where the time of a request goes
 docs: venv ## write the documents that are made by the program
 	$(BIN)/ztproxy config schema --markdown > docs/configuration.md
 	$(BIN)/python -m ztproxy.observe.reasons > docs/troubleshooting.md
+	$(BIN)/python -m ztproxy.observe.reference > docs/observability.md
 	$(BIN)/python -m ztproxy.policy.reference
 
 peers: $(VENV)/.test ## what the functional tests run against: the OPA server and the identity provider (needs go and npm)

@@ -18,8 +18,10 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    QueueStatus,
     RevocationStatus,
     ServerStatus,
+    StreamsStatus,
     WorkerStatus,
     encode,
 )
@@ -30,10 +32,12 @@ POLICY = PolicyStatus("embedded", "/etc/ztproxy/policies", "ztproxy/authz/decisi
 ISSUER = IssuerStatus("https://login.test", 2, NOW - 60, NOW + DAY, 0, "")
 CERTIFICATE = CertificateStatus("listener", "0.0.0.0:8443", "gateway.pem", NOW + 90 * DAY)
 REVOCATION = RevocationStatus("0.0.0.0:8443", "CN=Clients", 3, NOW - DAY, NOW + DAY)
-SERVER = ServerStatus("orders", "http://10.0.0.5:8080", True, False, 1, 4, 3, 100, 2, 1)
+SERVER = ServerStatus("orders", "http://10.0.0.5:8080", True, False, 1, 4, 3, 100, 2, 1, 50)
+QUEUE = QueueStatus("orders", 2, 3, 4)
 LIMITS = LimitsStatus("redis", True, 5, {"token.subject": 90}, {"route": 4})
-LISTENER = ListenerStatus("0.0.0.0:8443", "0.0.0.0:8443", "https", 12, 40, 39)
-LOAD = LoadStatus(3, False, {"requests": 1}, {"websocket": 2})
+LISTENER = ListenerStatus("0.0.0.0:8443", "0.0.0.0:8443", "https", 12, 40, 39, 1, {"connections.maximum": 5})
+LOAD = LoadStatus(3, False, {"overload.requests": 1})
+STREAMS = StreamsStatus({"websocket": 2}, {"websocket": 9}, {"token-expired": 1}, 3)
 LOGS = LogsStatus(0, 0, True)
 
 
@@ -46,8 +50,8 @@ def worker(pid: int = 10, **changed: Any) -> WorkerStatus:
     basis = Basis(given["policy"], (given["issuer"],), (given["certificate"],), (given["revocation"],))
     judging = Judging(given["limits"], {"0.0.0.0:8443": 7}, MemoStatus(30, 10, 8))
     return WorkerStatus(
-        "0", pid, NOW - 100, False, basis, judging, (given["server"],), (given["listener"],), given["logs"],
-        given["load"],
+        "0", pid, NOW - 100, False, basis, judging, (given["server"],), (QUEUE,), (given["listener"],),
+        given["logs"], given["load"], STREAMS,
     )  # fmt: skip
 
 

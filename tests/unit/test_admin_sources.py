@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,12 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.listening import listener_settings, serving
 from tests.pki import Authority
 from ztproxy.admin.observed import Observed
-from ztproxy.admin.sources import BasisOf, judging_of, listeners_of, servers_of
+from ztproxy.admin.sources import BasisOf, judging_of, listeners_of, queues_of, servers_of
 from ztproxy.config.loading import parse
 from ztproxy.observe import AccessLog, DecisionLog, Metrics
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.snapshot import merge
-from ztproxy.observe.status import LoadStatus, decode
+from ztproxy.observe.status import MemoStatus, QueueStatus, StreamsStatus, decode
 from ztproxy.parts import Parts, build
 
 AUTHORITY = Authority.new("Clients")
@@ -23,51 +24,37 @@ TEXT = """\
 version: 1
 listeners:
   - address: 127.0.0.1:8443
-    certificates: [{certificate: gateway.pem, key: gateway.key}]
-    client_certificates: {authorities: [ca.pem], mode: optional, crl: [ca.crl]}
-  - {address: 127.0.0.1:8080, protocol: http}
-issuers: [{issuer: "https://login.test", audiences: [a]}]
-policy: {path: policies}
-limits: {rules: [{key: source.address, rate: 10/second}]}
+    certificates: [{{certificate: gateway.pem, key: gateway.key}}]
+    client_certificates: {{authorities: [ca.pem], mode: optional, crl: [ca.crl]}}
+  - {{address: 127.0.0.1:8080, protocol: http}}
+issuers: [{{issuer: "https://login.test", audiences: [a]}}]
+policy: {{path: policies, {policy}}}
+limits: {{rules: [{{key: source.address, rate: 10/second}}]}}
 routes:
   - name: orders
     hosts: ["*"]
     require: []
-    upstream: {servers: ["https://127.0.0.1:1"], tls: {authorities: [ca.pem], certificate: a.pem, key: a.key}}
+    upstream: {{servers: ["https://127.0.0.1:1"], tls: {{authorities: [ca.pem], certificate: a.pem, key: a.key}}}}
 """
 
 
-class View(msgspec.Struct):
-    """As `upstream/` gives it."""
-
-    route: str = "orders"
-    server: str = "https://127.0.0.1:1"
-    healthy: bool = True
-    ejected_until: float | None = None
-    in_flight: int = 1
-    connections: int = 2
-    idle: int = 1
-    requests: int = 10
-    failures: int = 0
-    retries: int = 0
+SERVER = ("orders", "https://127.0.0.1:1")
 
 
-class Memo(msgspec.Struct):
-    """As `policy/` counts."""
-
-    hits: int = 5
-    misses: int = 2
-    entries: int = 2
+def server_of(parts: Parts) -> Any:
+    """Its only server."""
+    (member,) = parts.upstreams.published["orders"].cluster.members
+    return member
 
 
-def made(folder: Path, rego: str = "decision := true") -> Parts:
+def made(folder: Path, rego: str = "decision := true", policy: str = "engine: embedded") -> Parts:
     AUTHORITY.server().write(folder, "gateway")
     AUTHORITY.issue("proxy").write(folder, "a")
     AUTHORITY.write(folder)
     (folder / "ca.crl").write_bytes(AUTHORITY.crl().public_bytes(Encoding.PEM))
     (folder / "policies").mkdir(exist_ok=True)
     (folder / "policies" / "a.rego").write_text(f"package ztproxy.authz\n\n{rego}\n")
-    return build(parse(TEXT, folder / "z.yaml"))
+    return build(parse(TEXT.format(policy=policy), folder / "z.yaml"))
 
 
 @pytest.fixture
@@ -101,34 +88,45 @@ async def test_no_path_of_a_file_is_told_to_metrics(parts, tmp_path):
 
 
 async def test_what_judging_has_counted(parts):
-    judging = judging_of(parts, Memo())
+    parts.policy.memo.hits, parts.policy.memo.misses = 5, 2
+    judging = judging_of(parts)
     assert judging.limits.storage == "memory"
     assert judging.limits.up is None
     assert judging.limits.charged == {"source.address": 0}
     assert judging.unchecked == {"127.0.0.1:8443": 0}
-    assert judging.memo == msgspec.convert({"hits": 5, "misses": 2, "entries": 2}, type(judging.memo))
-    assert judging_of(parts, None).memo is None
+    assert judging.memo == MemoStatus(5, 2, 0)
 
 
-def test_a_server_that_is_left_out():
-    (one,) = servers_of([View(ejected_until=77.0)])
-    assert (one.ejected, one.healthy, one.requests) == (True, True, 10)
+async def test_a_policy_of_which_nothing_is_remembered_has_no_memo(tmp_path):
+    parts = made(tmp_path, "decision := http.send({}).status_code == 200", "allow_builtins: [http.send]")
+    assert judging_of(parts).memo is None
+    await parts.close()
+
+
+async def test_a_server_that_is_left_out(parts):
+    member = server_of(parts)
+    member.pool.requests, member.retries, member.record.ejected_until = 10, 2, float("inf")
+    (one,) = servers_of(parts.upstreams)
+    assert (one.route, one.server) == SERVER
+    assert (one.healthy, one.ejected, one.requests, one.retries, one.checks) == (True, True, 10, 2, 0)
+    assert list(queues_of(parts.upstreams)) == [QueueStatus("orders", 0, 0, 0)]
 
 
 async def test_listeners(tmp_path):
     async with serving(listener_settings(tmp_path, AUTHORITY)) as secure, serving() as plain:
+        secure.listener.admission.refused["connections.maximum"] += 1
         found = list(listeners_of([secure.listener, plain.listener]))
     assert [(one.protocol, one.open, one.accepted) for one in found] == [("https", 0, 0), ("http", 0, 0)]
     assert found[0].address == "127.0.0.1:0" != found[0].bound
+    assert found[0].refused == {"connections.maximum": 1}
 
 
 class Workers:
     """One worker, and what its parts are."""
 
     def __init__(self, folder: Path) -> None:
-        self.load = LoadStatus(2, False, {}, {})
         self.now = 1000.0
-        self.observed = Observed(Metrics(), tuple, lambda: self.load, worker="1", wall=lambda: self.now)
+        self.observed = Observed(Metrics(), tuple, worker="1", wall=lambda: self.now)
         self.access = AccessLog(None)
         self.decisions = DecisionLog.open(folder / "d.db", required=False, entrypoint="x")
 
@@ -146,48 +144,79 @@ def workers(tmp_path):
 async def test_before_anything_serves_there_is_a_process_and_no_status(workers):
     assert workers.observed.status() == b""
     assert workers.value(series.STARTED, "1") == 1000.0
-    assert workers.value(series.IN_FLIGHT) == 2
 
 
 async def test_a_worker_tells_status_and_metrics_alike(workers, parts):
-    workers.observed.take_up(parts, workers.access, workers.decisions, memo=Memo(), servers=lambda: [View()])
+    workers.observed.take_up(parts, workers.access, workers.decisions)
+    parts.load.in_flight = 3
+    parts.policy.memo.hits = 4
     status = decode(workers.observed.status())
     assert status.worker == "1"
     assert status.basis.policy.loaded_at == 1000.0
-    assert status.servers[0].in_flight == workers.value(series.UPSTREAM_IN_FLIGHT, "orders", "https://127.0.0.1:1") == 1
-    assert status.judging.memo.entries == workers.value(series.MEMO_ENTRIES) == 2
+    assert status.servers[0].in_flight == workers.value(series.UPSTREAM_IN_FLIGHT, *SERVER) == 0
+    assert status.judging.memo.hits == workers.value(series.MEMO_HITS) == 4
+    assert status.load.in_flight == workers.value(series.IN_FLIGHT) == 3
     assert status.logs.decisions_healthy is True
-    assert status.load == workers.load
+    assert status.streams is None
 
 
 async def test_over_reloads_nothing_is_counted_twice_and_nothing_is_forgotten(workers, parts, tmp_path):
     (tmp_path / "new").mkdir()
     newer = made(tmp_path / "new", "decision := false")
-    views = [View()]
-    memo = Memo()
-    retired = workers.observed.take_up(parts, workers.access, workers.decisions, memo=memo, servers=lambda: views)
-    of = ("orders", "https://127.0.0.1:1")
-    views[0].requests = 25  # ten were there before anybody looked
-    memo.hits = 9
-    assert workers.value(series.UPSTREAM_REQUESTS, *of) == 15
+    old, new = server_of(parts), server_of(newer)
+    old.pool.requests = 10  # there before anybody looked
+    retired = workers.observed.take_up(parts, workers.access, workers.decisions)
+    old.pool.requests, parts.policy.memo.hits = 25, 4
+    parts.load.in_flight, parts.load.refused["overload.requests"] = 1, 2
+    assert workers.value(series.UPSTREAM_REQUESTS, *SERVER) == 15
 
-    later = [View(in_flight=0, requests=25)]  # takes its counts over
+    new.adopt(old)
     workers.now = 2000.0
-    workers.observed.take_up(newer, workers.access, workers.decisions, memo=Memo(hits=0), servers=lambda: later)
-    views[0].requests, views[0].in_flight = 26, 1  # the last one under way
-    later[0].requests = 30
-    assert workers.value(series.UPSTREAM_REQUESTS, *of) == 16 + 5
-    assert workers.value(series.UPSTREAM_IN_FLIGHT, *of) == 1
-    assert workers.value(series.MEMO_HITS) == 4
+    workers.observed.take_up(newer, workers.access, workers.decisions)
+    old.pool.requests = 26  # the last one under way
+    new.pool.requests, newer.policy.memo.hits = 30, 1
+    newer.load.in_flight, newer.load.refused["overload.requests"] = 2, 1
+    assert workers.value(series.UPSTREAM_REQUESTS, *SERVER) == 16 + 5
+    assert workers.value(series.MEMO_HITS) == 5
+    assert workers.value(series.IN_FLIGHT) == 3
+    assert workers.value(series.OVERLOAD_REFUSALS, "overload.requests") == 3
     assert workers.value(series.POLICY_INFO, "embedded", parts.engine.revision) is None
     assert workers.value(series.POLICY_INFO, "embedded", newer.engine.revision) == 1
+    assert workers.value(series.POLICY_LOADED) == 2000.0
 
     retired()
     retired()
-    assert workers.value(series.UPSTREAM_REQUESTS, *of) == 16 + 5
-    assert workers.value(series.UPSTREAM_IN_FLIGHT, *of) == 0
+    assert workers.value(series.UPSTREAM_REQUESTS, *SERVER) == 16 + 5
+    assert workers.value(series.IN_FLIGHT) == 2
+    assert workers.value(series.OVERLOAD_REFUSALS, "overload.requests") == 3
     assert len(decode(workers.observed.status()).servers) == 1
     await newer.close()
+
+
+async def test_a_load_that_is_handed_on_is_counted_once(workers, parts):
+    newer = msgspec.structs.replace(parts, policy=parts.policy)
+    retired = workers.observed.take_up(parts, workers.access, None)
+    last = workers.observed.take_up(newer, workers.access, None)
+    parts.load.in_flight, parts.load.refused["overload.requests"] = 2, 5
+    for end in (lambda: None, retired):
+        end()
+        assert workers.value(series.IN_FLIGHT) == 2
+        assert workers.value(series.OVERLOAD_REFUSALS, "overload.requests") == 5
+    last()
+    assert workers.value(series.IN_FLIGHT) is None
+    assert workers.value(series.OVERLOAD_REFUSALS, "overload.requests") == 5
+
+
+async def test_streams_are_told_where_there_is_a_registry(workers, parts):
+    class Streams:
+        open, opened, ended, refused = {"websocket": 1}, {"websocket": 3}, {"token-expired": 1}, 2
+
+    observed = Observed(Metrics(), tuple, Streams())
+    observed.take_up(parts, workers.access, None)
+    assert decode(observed.status()).streams == StreamsStatus(
+        {"websocket": 1}, {"websocket": 3}, {"token-expired": 1}, 2
+    )
+    assert merge([observed.snapshot()]).values[series.STREAMS.name] == {("websocket",): 1}
 
 
 async def test_a_reload_that_leaves_the_policy_alone_does_not_make_it_younger(workers, parts):

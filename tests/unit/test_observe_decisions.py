@@ -144,3 +144,22 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted(path):
     other.close()
     log.close()
     assert len(rows(path)) == 10
+
+
+@pytest.mark.slow
+def test_what_waits_is_bounded_in_octets_too(path):
+    log = opened(path, report=lambda _: None, waiting_size=100_000)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN EXCLUSIVE")
+    large = b'{"request":{"headers":{"x":["%s"]},"query":{}}}' % (b"x" * 30_000)
+    for number in range(10):
+        log.record(authorized(str(number), Decision(allow=False, document=large)))
+    assert log.lost == 6
+    assert not log.available()
+    other.rollback()
+    other.close()
+    until(log.available)
+    assert log._taken == log._given
+    log.record(authorized("after"))
+    log.close()
+    assert [row[0] for row in rows(path)] == ["0", "1", "2", "3", "after"]

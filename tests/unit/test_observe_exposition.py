@@ -5,8 +5,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from ztproxy.observe import catalogue as series
+from ztproxy.observe.catalogue import CATALOGUE
 from ztproxy.observe.exposition import OPENMETRICS, PLAIN, exposition
 from ztproxy.observe.metrics import Metrics
+from ztproxy.observe.snapshot import Distribution, Snapshot, encode
 
 
 def page() -> list[bytes]:
@@ -57,3 +59,19 @@ def test_what_nobody_reads_is_not_exported():
     body, _ = exposition([Metrics().snapshot()])
     names = {family.name for family in read_plain(body.decode())}
     assert names == {series.DECISION_DURATION.name, series.LOOP_LAG.name}
+
+
+@pytest.mark.parametrize(("accept", "read"), [("", read_plain), (OPENMETRICS, read_openmetrics)])
+def test_every_series_can_be_read_whatever_its_labels_hold(accept, read):
+    """OpenMetrics takes `x` and `x_total` for one family, and no family twice."""
+    snapshot = Snapshot()
+    for one in CATALOGUE.values():
+        for value in ("a", 'b "\\\n'):
+            labels = (value,) * len(one.labels)
+            if one.kind == "histogram":
+                snapshot.observe(one, labels, Distribution([1] * (len(one.bounds) + 1), 3.0))
+            else:
+                snapshot.take((one, labels, 1.5))
+    body, _ = exposition([encode(snapshot)], accept=accept)
+    names = [family.name for family in read(body.decode())]
+    assert sorted(names) == sorted(name.removesuffix("_total") for name in CATALOGUE)

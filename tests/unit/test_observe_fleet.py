@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.observed import CERTIFICATE, ISSUER, LIMITS, LOGS, NOW, POLICY, REVOCATION, SERVER, worker
 from ztproxy.observe.fleet import FleetStatus, Reloads, WorkerLine, joined
-from ztproxy.observe.status import decode, encode
+from ztproxy.observe.status import QueueStatus, StreamsStatus, decode, encode
 
 LINES = (WorkerLine(10, "ready", NOW), WorkerLine(11, "ready", NOW, 2))
 
@@ -24,8 +24,11 @@ def test_what_is_counted_is_added_up():
     assert (made.memo.hits, made.memo.misses, made.memo.entries) == (60, 20, 16)
     assert made.limits.charged == {"token.subject": 180}
     assert made.limits.shadow_refused == {"route": 8}
-    assert made.load.streams == {"websocket": 4}
-    assert made.load.refused == {"requests": 2}
+    assert server.checks == 100
+    assert listener.refused == {"connections.maximum": 10}
+    assert made.queues == (QueueStatus("orders", 4, 6, 8),)
+    assert (made.load.in_flight, made.load.refused) == (6, {"overload.requests": 2})
+    assert made.streams == StreamsStatus({"websocket": 4}, {"websocket": 18}, {"token-expired": 2}, 6)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_workers_that_differ_in_their_policy_are_told_apart():
 
 def test_without_workers_there_is_a_document_still():
     made = joined((), (), Reloads(), NOW)
-    assert (made.limits, made.memo, made.load, made.logs) == (None, None, None, None)
+    assert (made.limits, made.memo, made.load, made.logs, made.streams) == (None,) * 5
     assert made.listeners == ()
 
 

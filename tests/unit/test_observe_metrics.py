@@ -220,3 +220,15 @@ def test_a_count_that_was_taken_over_is_not_counted_twice():
     assert told(metrics).values[series.LIMIT_SHADOW.name] == {("a",): 7, ("b",): 1}
     after()
     assert told(metrics).values[series.LIMIT_SHADOW.name] == {("a",): 7, ("b",): 1}
+
+
+def test_what_can_go_wrong_is_there_before_it_does():
+    metrics = Metrics()
+    metrics.expect(["orders"])
+    metrics.finished(finished(Refused(Refusal(Reason.UPSTREAM_TIMEOUT), admitted()), 504))
+    metrics.expect(["orders"])
+    snapshot = told(metrics)
+    assert snapshot.values[series.REFUSALS.name]["orders", "internal-error"] == 0
+    assert snapshot.values[series.REFUSALS.name]["orders", "upstream-timeout"] == 1
+    assert ("orders", "token-missing") not in snapshot.values[series.REFUSALS.name]
+    assert snapshot.values[series.DECISIONS.name] == {(("orders", result)): 0 for result in ("allow", "deny", "error")}

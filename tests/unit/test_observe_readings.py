@@ -55,6 +55,7 @@ def test_judging_and_servers():
         "upstream_requests_total": 100,
         "upstream_failures_total": 2,
         "upstream_retries_total": 1,
+        "upstream_checks_total": 50,
         "upstream_requests_in_flight": 1,
         "upstream_connections": 4,
         "upstream_idle_connections": 3,
@@ -68,13 +69,25 @@ def test_listeners_load_and_logs():
     found = told([*readings.of_listeners(one.listeners), *readings.of_load(one.load), *readings.of_logs(one.logs)])
     assert found == {
         "connections": {("0.0.0.0:8443",): 12},
-        "connections_total": {("0.0.0.0:8443",): 40},
+        "connections_accepted_total": {("0.0.0.0:8443",): 40},
+        "connections_refused_total": {("0.0.0.0:8443", "connections.maximum"): 5},
+        "handshakes_in_progress": {("0.0.0.0:8443",): 1},
         "handshakes_total": {("0.0.0.0:8443", "completed"): 39},
         "requests_in_flight": {(): 3},
         "overloaded": {(): 0},
-        "overload_refusals_total": {("requests",): 1},
-        "streams": {("websocket",): 2},
+        "overload_refusals_total": {("overload.requests",): 1},
         "log_lost_total": {("access",): 0, ("decisions",): 0},
+    }
+    assert told(readings.of_queues(one.queues)) == {
+        "upstream_queued": {("orders",): 2},
+        "upstream_queue_refusals_total": {("orders",): 3},
+        "upstream_retries_denied_total": {("orders",): 4},
+    }
+    assert told(readings.of_streams(one.streams)) == {
+        "streams": {("websocket",): 2},
+        "streams_opened_total": {("websocket",): 9},
+        "streams_ended_total": {("token-expired",): 1},
+        "streams_refused_total": {(): 3},
     }
     plain = replace(one.listeners[0], protocol="http")
     assert series.HANDSHAKES.name not in told(readings.of_listeners([plain]))

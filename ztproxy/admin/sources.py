@@ -1,6 +1,6 @@
 """What the parts of a worker say of themselves, in the words of a status."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from cryptography import x509
 from ztproxy.config.settings import Route, Settings
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.listener import Listener
+from ztproxy.edge.load import Load
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
@@ -18,48 +19,28 @@ from ztproxy.observe.status import (
     Judging,
     LimitsStatus,
     ListenerStatus,
+    LoadStatus,
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    QueueStatus,
     RevocationStatus,
     ServerStatus,
+    StreamsStatus,
 )
 from ztproxy.parts import Parts
+from ztproxy.upstream import Upstreams
 
 
-class ServerView(Protocol):
-    """What `upstream/` says of one server."""
+class StreamCounts(Protocol):
+    """What the registry of streams says of itself."""
+
+    opened: Mapping[str, int]
+    ended: Mapping[str, int]
+    refused: int
 
     @property
-    def route(self) -> str: ...
-    @property
-    def server(self) -> str: ...
-    @property
-    def healthy(self) -> bool: ...
-    @property
-    def ejected_until(self) -> float | None: ...
-    @property
-    def in_flight(self) -> int: ...
-    @property
-    def connections(self) -> int: ...
-    @property
-    def idle(self) -> int: ...
-    @property
-    def requests(self) -> int: ...
-    @property
-    def failures(self) -> int: ...
-    @property
-    def retries(self) -> int: ...
-
-
-class MemoCounts(Protocol):
-    """What `policy/` counts of its memo."""
-
-    hits: int
-    misses: int
-
-    @property
-    def entries(self) -> int: ...
+    def open(self) -> Mapping[str, int]: ...
 
 
 class BasisOf:
@@ -127,9 +108,9 @@ def _shown_to_servers(route: Route) -> Iterator[CertificateStatus]:
     yield CertificateStatus("upstream", route.name, file.name, end.timestamp())
 
 
-def judging_of(parts: Parts, memo: MemoCounts | None) -> Judging:
+def judging_of(parts: Parts) -> Judging:
     """What limits, revocation lists and the memo have counted."""
-    limits = parts.limits
+    limits, memo = parts.limits, parts.policy.memo
     scheme = parts.settings.limits.storage.partition(":")[0]
     return Judging(
         LimitsStatus(
@@ -144,9 +125,9 @@ def judging_of(parts: Parts, memo: MemoCounts | None) -> Judging:
     )
 
 
-def servers_of(views: Iterable[ServerView]) -> Iterator[ServerStatus]:
+def servers_of(upstreams: Upstreams) -> Iterator[ServerStatus]:
     """The servers of all routes."""
-    for one in views:
+    for one in upstreams.view():
         yield ServerStatus(
             one.route,
             one.server,
@@ -158,14 +139,40 @@ def servers_of(views: Iterable[ServerView]) -> Iterator[ServerStatus]:
             one.requests,
             one.failures,
             one.retries,
+            one.checks,
         )
+
+
+def queues_of(upstreams: Upstreams) -> Iterator[QueueStatus]:
+    """What waits in front of them."""
+    for one in upstreams.queues():
+        yield QueueStatus(one.route, one.waiting, one.refused, one.retries_denied)
 
 
 def listeners_of(listeners: Iterable[Listener]) -> Iterator[ListenerStatus]:
     """The sockets that clients connect to."""
     for one in listeners:
-        protocol = "https" if one.secure else "http"
-        yield ListenerStatus(one.name, one.address, protocol, one.open, one.accepted, one.completed)
+        admission = one.admission
+        yield ListenerStatus(
+            one.name,
+            one.address,
+            "https" if one.secure else "http",
+            one.open,
+            one.accepted,
+            one.completed,
+            admission.handshakes,
+            dict(admission.refused),
+        )
+
+
+def load_of(load: Load) -> LoadStatus:
+    """What is under way."""
+    return LoadStatus(load.in_flight, load.overloaded, dict(load.refused))
+
+
+def streams_of(streams: StreamCounts) -> StreamsStatus:
+    """Upgraded connections and long responses."""
+    return StreamsStatus(dict(streams.open), dict(streams.opened), dict(streams.ended), streams.refused)
 
 
 def logs_of(access: AccessLog, decisions: DecisionLog | None) -> LogsStatus:

@@ -99,10 +99,10 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
     if (load := status.load) is not None:
         state = "refusing new work" if load.overloaded else "taking new work"
         refused = sum(load.refused.values())
-        yield (
-            "load",
-            f"{load.in_flight} requests, {sum(load.streams.values())} streams; {state}, {refused} refused so far",
-        )
+        yield "load", f"{load.in_flight} requests under way; {state}, {refused} refused so far"
+    if (streams := status.streams) is not None:
+        open_now = ", ".join(f"{count} {kind}" for kind, count in streams.open.items() if count) or "none open"
+        yield "streams", f"{open_now}; {sum(streams.ended.values())} ended and {streams.refused} refused so far"
     if (logs := status.logs) is not None:
         decisions = "" if logs.decisions_healthy is None else f", {logs.decisions_lost} decisions lost"
         yield "logs", f"{logs.access_lost} lines lost{decisions}"

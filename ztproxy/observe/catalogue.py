@@ -12,7 +12,7 @@ _LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 REQUESTS = counter(
     "ztproxy_requests_total",
-    "Requests that ended, by route, method (or `other`) and status class (`none`: the client was gone before it).",
+    "Requests that ended, by route, method and class of status.",
     "route", "method", "status",
 )  # fmt: skip
 REFUSALS = counter(
@@ -69,7 +69,19 @@ LIMIT_STORAGE_UP = gauge("ztproxy_limit_storage_up", "Whether the limits' shared
 _SERVER = ("route", "server")
 UPSTREAM_REQUESTS = counter("ztproxy_upstream_requests_total", "Requests handed to a server.", *_SERVER)
 UPSTREAM_FAILURES = counter("ztproxy_upstream_failures_total", "Requests that a server failed.", *_SERVER)
-UPSTREAM_RETRIES = counter("ztproxy_upstream_retries_total", "Requests tried again after this server.", *_SERVER)
+UPSTREAM_RETRIES = counter(
+    "ztproxy_upstream_retries_total", "Requests sent to a server that another one had failed.", *_SERVER
+)
+UPSTREAM_CHECKS = counter("ztproxy_upstream_checks_total", "Health checks made of a server.", *_SERVER)
+UPSTREAM_QUEUED = gauge("ztproxy_upstream_queued", "Requests that wait for a route's servers.", "route")
+UPSTREAM_QUEUE_REFUSALS = counter(
+    "ztproxy_upstream_queue_refusals_total",
+    "Requests that found every server of a route and the queue full, or waited too long.",
+    "route",
+)
+UPSTREAM_RETRIES_DENIED = counter(
+    "ztproxy_upstream_retries_denied_total", "Requests not sent again because the budget was spent.", "route"
+)
 UPSTREAM_IN_FLIGHT = gauge("ztproxy_upstream_requests_in_flight", "Requests under way at a server.", *_SERVER)
 UPSTREAM_CONNECTIONS = gauge("ztproxy_upstream_connections", "Connections open to a server.", *_SERVER)
 UPSTREAM_IDLE = gauge("ztproxy_upstream_idle_connections", "Of these, those that wait for a request.", *_SERVER)
@@ -85,12 +97,26 @@ UPSTREAM_EJECTED = gauge(
 # -- connections and trust
 
 CONNECTIONS = gauge("ztproxy_connections", "Connections open, handshakes included.", "listener")
-ACCEPTED = counter("ztproxy_connections_total", "Connections accepted.", "listener")
+ACCEPTED = counter("ztproxy_connections_accepted_total", "Connections accepted.", "listener")
+CONNECTIONS_REFUSED = counter(
+    "ztproxy_connections_refused_total",
+    "Connections closed at once because of a bound; `bound` is its key in the configuration.",
+    "listener",
+    "bound",
+)
+HANDSHAKES_UNDER_WAY = gauge("ztproxy_handshakes_in_progress", "TLS handshakes under way.", "listener")
 HANDSHAKES = counter(
     "ztproxy_handshakes_total", "TLS handshakes by outcome: `completed`, or why they did not come about.",
     "listener", "outcome",
 )  # fmt: skip
 STREAMS = gauge("ztproxy_streams", "Streams open: upgraded connections and long responses.", "kind")
+STREAMS_OPENED = counter("ztproxy_streams_opened_total", "Streams that were opened.", "kind")
+STREAMS_ENDED = counter(
+    "ztproxy_streams_ended_total",
+    "Streams that the proxy ended, because the right to them did or by request.",
+    "reason",
+)
+STREAMS_REFUSED = counter("ztproxy_streams_refused_total", "Streams refused: there were as many as there may be.")
 CERTIFICATE_END = gauge(
     "ztproxy_certificate_not_after_timestamp_seconds",
     "When a certificate in use ends: one that a listener shows, that clients' certificates are verified with "
@@ -121,7 +147,9 @@ ISSUER_FAILURES = gauge(
 
 IN_FLIGHT = gauge("ztproxy_requests_in_flight", "Requests under way.")
 OVERLOADED = gauge("ztproxy_overloaded", "Whether any worker refuses new work: 1, or 0.", over="max")
-OVERLOAD_REFUSALS = counter("ztproxy_overload_refusals_total", "Requests refused for overload.", "cause")
+OVERLOAD_REFUSALS = counter(
+    "ztproxy_overload_refusals_total", "Requests refused at once; `bound` is its key in the configuration.", "bound"
+)
 LOOP_LAG = histogram(
     "ztproxy_event_loop_lag_seconds", "How late the event loop came to a timer of its own.", _LAG_SECONDS
 )

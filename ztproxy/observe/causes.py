@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ztproxy.model import Finished, Reason, Refused
 from ztproxy.observe.plain import short
 
-_OPERATIONAL = frozenset(
+OPERATIONAL = frozenset(
     {
         Reason.REVOCATION_UNKNOWN,
         Reason.ISSUER_KEYS_UNAVAILABLE,
@@ -27,6 +27,7 @@ _OPERATIONAL = frozenset(
         Reason.INTERNAL_ERROR,
     }
 )
+"""What the operator, not the client, has to do something about."""
 INTERVAL = 1.0
 """Seconds between two lines of one reason."""
 
@@ -50,7 +51,7 @@ class Causes:
         outcome = finished.outcome
         if isinstance(outcome, Refused):
             refusal = outcome.refusal
-            if refusal.reason in _OPERATIONAL:
+            if refusal.reason in OPERATIONAL:
                 self._tell(refusal.reason, refusal.reason.word, finished, refusal.cause or refusal.detail)
         elif finished.cut:
             self._tell(None, "answer broke off", finished, finished.cut)

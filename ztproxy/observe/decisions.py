@@ -18,6 +18,10 @@ RETAINED = 1_000_000
 """Decisions kept; the oldest go first."""
 _WAITING = 10_000
 """Decisions that may wait to be written."""
+_WAITING_SIZE = 64 * 1024 * 1024
+"""Octets that those may hold: clients choose how large their requests are."""
+_OVERHEAD = 1024
+"""Octets of a decision beside its documents, roughly."""
 _BATCH = 500
 _GATHER = 0.05
 """Seconds in which decisions gather into one transaction."""
@@ -54,12 +58,15 @@ class DecisionLog:
         report: Callable[[str], None],
         retained: int,
         waiting: int,
+        waiting_size: int,
     ) -> None:
         """See `open`."""
         self.lost = 0
         self._path, self._required, self._report = path, required, report
         self._entrypoint, self._labels, self._reads = entrypoint, labels, reads
-        self._retained, self._bound = retained, waiting
+        self._retained, self._bound, self._size_bound = retained, waiting, waiting_size
+        self._taken = 0  # octets, counted by the caller's thread alone
+        self._given = 0  # octets, counted by the writing thread alone
         self._waiting: deque[_Waiting] = deque()
         self._time = Clockface()
         self._failing = False
@@ -79,6 +86,7 @@ class DecisionLog:
         report: Callable[[str], None] = to_stderr,
         retained: int = RETAINED,
         waiting: int = _WAITING,
+        waiting_size: int = _WAITING_SIZE,
     ) -> Self:
         """Open the file, made with mode 0600.
 
@@ -91,6 +99,7 @@ class DecisionLog:
             report: told once when writing begins to fail, and once when it goes again.
             retained: decisions kept.
             waiting: decisions that may wait to be written.
+            waiting_size: octets that those may hold, roughly.
 
         Raises:
             OSError: the file cannot be written and `required` is true.
@@ -104,6 +113,7 @@ class DecisionLog:
             report=report,
             retained=retained,
             waiting=waiting,
+            waiting_size=waiting_size,
         )
         try:
             log._connect()
@@ -117,7 +127,11 @@ class DecisionLog:
     @property
     def healthy(self) -> bool:
         """Whether the last write went well and there is room for more."""
-        return not self._failing and len(self._waiting) < self._bound and self._thread.is_alive()
+        return not self._failing and self._room and self._thread.is_alive()
+
+    @property
+    def _room(self) -> bool:
+        return len(self._waiting) < self._bound and self._taken - self._given < self._size_bound
 
     def available(self) -> bool:
         """Whether requests may go on: false where decisions have to be recorded and cannot be."""
@@ -128,9 +142,10 @@ class DecisionLog:
         found = event.decided(outcome)
         if found is None:
             return
-        if len(self._waiting) >= self._bound:
+        if not self._room:
             self.lost += 1
             return
+        self._taken += _size(found)
         self._waiting.append(found)
         if not self._wake.is_set():
             self._wake.set()
@@ -171,7 +186,7 @@ class DecisionLog:
             self._failed(wrong)
             return False
         for _ in batch:
-            self._waiting.popleft()
+            self._given += _size(self._waiting.popleft())
         if self._failing:
             self._failing = False
             self._report(f"decision log {self._path}: written again; {self.lost} decisions were lost so far")
@@ -209,3 +224,8 @@ class DecisionLog:
         if not self._failing:
             self._failing = True
             self._report(f"decision log {self._path}: cannot be written: {wrong}")
+
+
+def _size(waiting: _Waiting) -> int:
+    decision = waiting[1]
+    return len(decision.document) + len(decision.result) + _OVERHEAD

@@ -17,8 +17,10 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    QueueStatus,
     RevocationStatus,
     ServerStatus,
+    StreamsStatus,
     WorkerStatus,
 )
 
@@ -66,11 +68,13 @@ class FleetStatus(msgspec.Struct, frozen=True):
     certificates: tuple[CertificateStatus, ...]
     revocation: tuple[RevocationStatus, ...]
     servers: tuple[ServerStatus, ...]
+    queues: tuple[QueueStatus, ...]
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
     logs: LogsStatus | None
     load: LoadStatus | None
+    streams: StreamsStatus | None
 
 
 def joined(
@@ -100,10 +104,12 @@ def joined(
             (one for basis in bases for one in basis.revocation),
         ),
         servers=_by(lambda one: (one.route, one.server), _server, (one for s in statuses for one in s.servers)),
+        queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
-        load=_all(_load, (one.load for one in statuses if one.load is not None)),
+        load=_all(_load, (one.load for one in statuses)),
+        streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
     )
 
 
@@ -125,7 +131,14 @@ def _older(a: PolicyStatus, b: PolicyStatus) -> PolicyStatus:
 
 
 def _listener(a: ListenerStatus, b: ListenerStatus) -> ListenerStatus:
-    return replace(a, open=a.open + b.open, accepted=a.accepted + b.accepted, handshakes=a.handshakes + b.handshakes)
+    return replace(
+        a,
+        open=a.open + b.open,
+        accepted=a.accepted + b.accepted,
+        handshakes=a.handshakes + b.handshakes,
+        handshakes_under_way=a.handshakes_under_way + b.handshakes_under_way,
+        refused=_sums(a.refused, b.refused),
+    )
 
 
 def _issuer(a: IssuerStatus, b: IssuerStatus) -> IssuerStatus:
@@ -144,7 +157,12 @@ def _server(a: ServerStatus, b: ServerStatus) -> ServerStatus:
         requests=a.requests + b.requests,
         failures=a.failures + b.failures,
         retries=a.retries + b.retries,
+        checks=a.checks + b.checks,
     )
+
+
+def _queue(a: QueueStatus, b: QueueStatus) -> QueueStatus:
+    return QueueStatus(a.route, a.waiting + b.waiting, a.refused + b.refused, a.retries_denied + b.retries_denied)
 
 
 def _limits(a: LimitsStatus, b: LimitsStatus) -> LimitsStatus:
@@ -168,11 +186,12 @@ def _logs(a: LogsStatus, b: LogsStatus) -> LogsStatus:
 
 
 def _load(a: LoadStatus, b: LoadStatus) -> LoadStatus:
-    return LoadStatus(
-        a.in_flight + b.in_flight,
-        a.overloaded or b.overloaded,
-        _sums(a.refused, b.refused),
-        _sums(a.streams, b.streams),
+    return LoadStatus(a.in_flight + b.in_flight, a.overloaded or b.overloaded, _sums(a.refused, b.refused))
+
+
+def _streams(a: StreamsStatus, b: StreamsStatus) -> StreamsStatus:
+    return StreamsStatus(
+        _sums(a.open, b.open), _sums(a.opened, b.opened), _sums(a.ended, b.ended), a.refused + b.refused
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ztproxy.model import Answered, Arrived, Authorized, Decision, Finished, HandshakeFailed, Reason, Refused
 from ztproxy.observe import catalogue as series
+from ztproxy.observe.causes import OPERATIONAL
 from ztproxy.observe.handshakes import outcome_of
 from ztproxy.observe.series import NONE, Reading
 from ztproxy.observe.snapshot import Distribution, Labels, Snapshot, encode
@@ -62,6 +63,14 @@ class Metrics:
         self._sources: list[Source] = []
         self._past = Snapshot()
         """What sources had counted that are gone."""
+
+    def expect(self, routes: Iterable[str]) -> None:
+        """Show what is wrong with a route as zero from the start: a Prometheus sees no first event otherwise."""
+        for route in routes:
+            for reason in OPERATIONAL:
+                self._refusals.setdefault((route, reason.word), 0)
+            for result in ("allow", "deny", "error"):
+                self._decisions.setdefault((route, result), 0)
 
     def finished(self, finished: Finished) -> None:
         """Count a request at its end."""

@@ -4,15 +4,14 @@ import os
 import platform
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ztproxy
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.series import Reading
 
-_PROC = Path("/proc/self")
-_DESCRIPTORS = (_PROC / "fd", Path("/dev/fd"))
+_DESCRIPTORS = (Path("/proc/self/fd"), Path("/dev/fd"))
 
 
 class Process:
@@ -21,32 +20,25 @@ class Process:
     Args:
         worker: its name among the workers, the same for the one that takes its place.
         started: seconds since 1970.
+        resident: tells its memory in octets, where the system tells.
     """
 
-    def __init__(self, worker: str = "0", started: float | None = None) -> None:
+    def __init__(self, worker: str, started: float, resident: Callable[[], int] | None = None) -> None:
         self.worker = worker
-        self.started = time.time() if started is None else started
+        self.started = started
+        self._resident = resident
 
     def readings(self) -> Iterator[Reading]:
         """For the metrics."""
         of = (self.worker,)
         yield series.CPU, of, time.process_time()
         yield series.STARTED, of, self.started
-        if (resident := resident_memory()) is not None:
-            yield series.RESIDENT, of, resident
+        if self._resident is not None:
+            yield series.RESIDENT, of, self._resident()
         if (descriptors := open_descriptors()) is not None:
             yield series.DESCRIPTORS, of, descriptors
         openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
         yield series.BUILD_INFO, (ztproxy.__version__, platform.python_version(), openssl), 1
-
-
-def resident_memory() -> int | None:
-    """Octets that are in memory now."""
-    try:
-        pages = int((_PROC / "statm").read_bytes().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_descriptors() -> int | None:

@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator
 
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.series import Reading
-from ztproxy.observe.status import Basis, Judging, ListenerStatus, LoadStatus, LogsStatus, ServerStatus
+from ztproxy.observe.status import (
+    Basis,
+    Judging,
+    ListenerStatus,
+    LoadStatus,
+    LogsStatus,
+    QueueStatus,
+    ServerStatus,
+    StreamsStatus,
+)
 
 
 def of_basis(basis: Basis, now: float) -> Iterator[Reading]:
@@ -50,11 +59,21 @@ def of_servers(servers: Iterable[ServerStatus]) -> Iterator[Reading]:
         yield series.UPSTREAM_REQUESTS, of, server.requests
         yield series.UPSTREAM_FAILURES, of, server.failures
         yield series.UPSTREAM_RETRIES, of, server.retries
+        yield series.UPSTREAM_CHECKS, of, server.checks
         yield series.UPSTREAM_IN_FLIGHT, of, server.in_flight
         yield series.UPSTREAM_CONNECTIONS, of, server.connections
         yield series.UPSTREAM_IDLE, of, server.idle
         yield series.UPSTREAM_HEALTHY, of, server.healthy
         yield series.UPSTREAM_EJECTED, of, server.ejected
+
+
+def of_queues(queues: Iterable[QueueStatus]) -> Iterator[Reading]:
+    """What waits in front of servers."""
+    for queue in queues:
+        of = (queue.route,)
+        yield series.UPSTREAM_QUEUED, of, queue.waiting
+        yield series.UPSTREAM_QUEUE_REFUSALS, of, queue.refused
+        yield series.UPSTREAM_RETRIES_DENIED, of, queue.retries_denied
 
 
 def of_listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Reading]:
@@ -63,7 +82,10 @@ def of_listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Reading]:
         of = (listener.address,)
         yield series.CONNECTIONS, of, listener.open
         yield series.ACCEPTED, of, listener.accepted
+        for bound, count in listener.refused.items():
+            yield series.CONNECTIONS_REFUSED, (listener.address, bound), count
         if listener.protocol == "https":
+            yield series.HANDSHAKES_UNDER_WAY, of, listener.handshakes_under_way
             yield series.HANDSHAKES, (listener.address, "completed"), listener.handshakes
 
 
@@ -71,10 +93,19 @@ def of_load(load: LoadStatus) -> Iterator[Reading]:
     """What is under way."""
     yield series.IN_FLIGHT, (), load.in_flight
     yield series.OVERLOADED, (), load.overloaded
-    for cause, count in load.refused.items():
-        yield series.OVERLOAD_REFUSALS, (cause,), count
-    for kind, count in load.streams.items():
+    for bound, count in load.refused.items():
+        yield series.OVERLOAD_REFUSALS, (bound,), count
+
+
+def of_streams(streams: StreamsStatus) -> Iterator[Reading]:
+    """Upgraded connections and long responses."""
+    for kind, count in streams.open.items():
         yield series.STREAMS, (kind,), count
+    for kind, count in streams.opened.items():
+        yield series.STREAMS_OPENED, (kind,), count
+    for reason, count in streams.ended.items():
+        yield series.STREAMS_ENDED, (reason,), count
+    yield series.STREAMS_REFUSED, (), streams.refused
 
 
 def of_logs(logs: LogsStatus) -> Iterator[Reading]:

@@ -67,6 +67,20 @@ class ServerStatus(msgspec.Struct, frozen=True):
     requests: int
     failures: int
     retries: int
+    """Requests sent here that another server had failed."""
+    checks: int
+    """Health checks made."""
+
+
+class QueueStatus(msgspec.Struct, frozen=True):
+    """What waits in front of a route's servers."""
+
+    route: str
+    waiting: int
+    refused: int
+    """Requests that found every server and the queue full, or waited too long."""
+    retries_denied: int
+    """Requests not sent again because the budget was spent."""
 
 
 class LimitsStatus(msgspec.Struct, frozen=True):
@@ -96,6 +110,9 @@ class ListenerStatus(msgspec.Struct, frozen=True):
     accepted: int
     handshakes: int
     """TLS handshakes that came about."""
+    handshakes_under_way: int
+    refused: dict[str, int]
+    """Connections closed at once, by the key of the bound that they ran into."""
 
 
 class MemoStatus(msgspec.Struct, frozen=True):
@@ -112,9 +129,20 @@ class LoadStatus(msgspec.Struct, frozen=True):
     in_flight: int
     overloaded: bool
     refused: dict[str, int]
-    """By cause: requests refused for overload."""
-    streams: dict[str, int]
-    """By kind: streams open."""
+    """Requests refused at once, by the key of the bound that they ran into."""
+
+
+class StreamsStatus(msgspec.Struct, frozen=True):
+    """Upgraded connections and long responses."""
+
+    open: dict[str, int]
+    """By kind."""
+    opened: dict[str, int]
+    """By kind."""
+    ended: dict[str, int]
+    """Those that the proxy ended, by reason."""
+    refused: int
+    """There were as many as there may be."""
 
 
 class LogsStatus(msgspec.Struct, frozen=True):
@@ -154,9 +182,11 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     basis: Basis
     judging: Judging
     servers: tuple[ServerStatus, ...]
+    queues: tuple[QueueStatus, ...]
     listeners: tuple[ListenerStatus, ...]
     logs: LogsStatus
-    load: LoadStatus | None = None
+    load: LoadStatus
+    streams: StreamsStatus | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
