@@ -20,7 +20,7 @@ PLENTY = 4096
 
 
 def main(folder: str, limit: str, period: str, burst: str, seconds: str) -> None:
-    storage = TokenBucketMachineStorage(Path(folder), maximum_buckets=PLENTY)
+    storage = TokenBucketMachineStorage(Path(folder), maximum_buckets=PLENTY, timeout=30)
     charge = Charge(KEY, quota(int(limit), float(period), int(burst)))
     others = [Charge(f"of {os.getpid()}", quota(1000, 1.0, 1000), 1, False)]
     os.write(1, b"\n")

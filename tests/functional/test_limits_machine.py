@@ -74,7 +74,7 @@ def test_killed_in_the_middle_of_charges_nothing_is_held_filled_or_damaged(tmp_p
     folder, kills = tmp_path / "machine", 12
     numbers = quota(1, 3600.0, 500_000)
     processes = [Charging(folder, 1, 3600, numbers.burst, 60) for _ in range(4)]
-    survivor = TokenBucketMachineStorage(folder, maximum_buckets=charging.PLENTY)
+    survivor = TokenBucketMachineStorage(folder, maximum_buckets=charging.PLENTY, timeout=30)
     charge, own, admitted, level = Charge(charging.KEY, numbers), 0, 0, 0
     for each in processes:
         each.begin()

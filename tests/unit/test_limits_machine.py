@@ -20,7 +20,7 @@ SAID: list[str] = []
 @pytest.fixture
 async def buckets(tmp_path):
     SAID.clear()
-    made = TokenBucketMachineStorage(tmp_path / "machine", maximum_buckets=1024, report=SAID.append)
+    made = TokenBucketMachineStorage(tmp_path / "machine", maximum_buckets=1024, timeout=0.02, report=SAID.append)
     yield made
     await made.close()
 
@@ -49,7 +49,7 @@ EXAMPLES = iter(range(10**9))
 @given(st.lists(quotas, min_size=3, max_size=3), steps)
 async def test_it_reckons_as_the_memory_does(tmp_path, numbers, steps):
     """The same charges at the same moments have the same answers, to the last digit, up to 2^52 and over centuries."""
-    buckets = TokenBucketMachineStorage(tmp_path / f"{next(EXAMPLES)}", maximum_buckets=256)
+    buckets = TokenBucketMachineStorage(tmp_path / f"{next(EXAMPLES)}", maximum_buckets=256, timeout=0.02)
     made, own, now = [quota(*each) for each in numbers], TokenBucketMemoryStorage(1000), 1
     for gap, charged in steps:
         now = min(now + gap, EXACT)
@@ -64,7 +64,7 @@ async def test_it_reckons_as_the_memory_does(tmp_path, numbers, steps):
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 1800 * SECOND)), max_size=120))
 async def test_only_buckets_that_are_full_again_are_ever_forgotten(tmp_path, steps):
     """A table of sixteen gives the answers of one without bounds, except that it may refuse new keys."""
-    small = TokenBucketMachineStorage(tmp_path / f"{next(EXAMPLES)}", maximum_buckets=16)
+    small = TokenBucketMachineStorage(tmp_path / f"{next(EXAMPLES)}", maximum_buckets=16, timeout=0.02)
     large, now = TokenBucketMemoryStorage(10_000), 1
     for one, two, gap in steps:
         now += gap
@@ -108,7 +108,7 @@ async def test_it_never_suspends(buckets):
 
 
 async def test_a_full_table_refuses_new_keys(tmp_path):
-    buckets = TokenBucketMachineStorage(tmp_path / "m", maximum_buckets=16)
+    buckets = TokenBucketMachineStorage(tmp_path / "m", maximum_buckets=16, timeout=0.02)
     states = [buckets.take([charge(str(number))])[0] for number in range(17)]
     assert [state.refused_new for state in states] == [False] * 16 + [True]
     assert [state.refused_new for state in buckets.take([charge("0"), charge("new")])] == [False, True]
@@ -116,7 +116,7 @@ async def test_a_full_table_refuses_new_keys(tmp_path):
 
 
 async def test_two_new_keys_do_not_share_a_place(tmp_path):
-    buckets = TokenBucketMachineStorage(tmp_path / "m", maximum_buckets=16)
+    buckets = TokenBucketMachineStorage(tmp_path / "m", maximum_buckets=16, timeout=0.02)
     for pair in range(8):
         buckets.take([charge(f"{pair}a"), charge(f"{pair}b")])
     assert [buckets.take([charge(f"{pair}{half}")])[0].level for pair in range(8) for half in "ab"] == pytest.approx(
@@ -151,7 +151,7 @@ async def test_while_another_holds_it_everything_is_refused_at_once_and_then_it_
 async def test_a_file_that_was_replaced_is_given_up_for_the_one_in_its_place(tmp_path, buckets, monkeypatch):
     """Or workers that start later would count in another file than those that run."""
     buckets.path.unlink()
-    later = TokenBucketMachineStorage(tmp_path / "machine", maximum_buckets=1024)
+    later = TokenBucketMachineStorage(tmp_path / "machine", maximum_buckets=1024, timeout=0.02)
     later.take([charge()])
     buckets._look_at = 0.0
     assert (await buckets.acquire_tokens([charge()]))[0].level > SLOW.interval

@@ -13,7 +13,7 @@ HOUR = 3_600_000_000
 
 @pytest.fixture
 def table(tmp_path):
-    made = Table.open(tmp_path / "machine", "t", 64)
+    made = Table.open(tmp_path / "machine", "t", 64, patience=0.02)
     yield made
     made.close()
 

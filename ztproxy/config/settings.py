@@ -221,7 +221,7 @@ class Limits(Section):
     maximum_buckets: int = Field(default=65536, ge=16)
     """Of memory:// and machine://; when none is full again new keys are refused."""
     timeout: Duration = 0.25
-    """Longest wait for redis."""
+    """Longest wait for redis, or for a process that holds machine://."""
     rules: tuple[LimitRule, ...] = ()
 
 

@@ -198,7 +198,9 @@ def _shared(settings: Settings, report: Callable[[str], None]) -> Shared | None:
         named = limits.storage.removeprefix(MACHINE)
         folder = Path(named) if named else settings.state / "machine"
         try:
-            return TokenBucketMachineStorage(folder, maximum_buckets=limits.maximum_buckets, report=report)
+            return TokenBucketMachineStorage(
+                folder, maximum_buckets=limits.maximum_buckets, timeout=limits.timeout, report=report
+            )
         except StoreError as wrong:
             raise ValueError(f"limits.storage: {wrong}") from None
     password = None if limits.password is None else secrets.read(limits.password)

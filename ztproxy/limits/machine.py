@@ -32,12 +32,15 @@ class TokenBucketMachineStorage(TokenBucketSupport):
     everything is refused at once.
     """
 
-    def __init__(self, folder: Path, *, maximum_buckets: int, report: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, folder: Path, *, maximum_buckets: int, timeout: float, report: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Open the table, made if it is not there.
 
         Args:
             folder: of the machine's tables.
             maximum_buckets: how many buckets it can hold; part of the table's name.
+            timeout: longest wait for a process that holds the table, in seconds.
             report: told when the table cannot be used, and when it can be again.
 
         Raises:
@@ -45,8 +48,9 @@ class TokenBucketMachineStorage(TokenBucketSupport):
         """
         self._folder = folder
         self._maximum = maximum_buckets
+        self._timeout = timeout
         self._report = report
-        self._table = Table.open(folder, NAME, maximum_buckets)
+        self._table = Table.open(folder, NAME, maximum_buckets, timeout)
         self._look_at = time.monotonic() + _LOOK
         self._failures = 0
         self._cause = ""
@@ -91,7 +95,7 @@ class TokenBucketMachineStorage(TokenBucketSupport):
         return states
 
     def _reopen(self) -> None:
-        table = Table.open(self._folder, NAME, self._maximum, patience=_PROBE_PATIENCE)
+        table = Table.open(self._folder, NAME, self._maximum, self._timeout, opening=_PROBE_PATIENCE)
         self._table.close()
         self._table = table
         self._report(f"limits: {table.path} was removed or replaced; its buckets begin full")

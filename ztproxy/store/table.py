@@ -27,8 +27,8 @@ _PAIR = struct.Struct("<QQ")
 _ENDS = struct.Struct("<" + "16xQ8x" * _WAYS)
 SET = _WAYS * _RECORD.size
 """Octets of a set."""
-PATIENCE = 0.02
-"""Seconds that a lock is waited for, on an event loop: its holder needs microseconds."""
+PATIENCE = 0.25
+"""Seconds that a lock is waited for: its holder needs microseconds, unless it was stopped or has no processor."""
 OPENING = 5.0
 """Seconds that another process may take to make the file, at the start."""
 _PLACES = 16384
@@ -60,16 +60,17 @@ class Table:
     step takes the lock itself and uses `find`, `vacancy` and `put` under it.
     """
 
-    def __init__(self, file: TableFile, sets: int) -> None:
+    def __init__(self, file: TableFile, sets: int, patience: float) -> None:
         """See `open`."""
         self._file = file
         self._descriptor = file.descriptor
+        self._patience = patience
         self.place: Callable[[str], Place] = lru_cache(maxsize=_PLACES)(partial(_place, file.secret, sets))
         """Where a key may be; remembered for those in use."""
         self._closing = weakref.finalize(self, os.close, file.descriptor)
 
     @classmethod
-    def open(cls, folder: Path, name: str, maximum: int, patience: float = OPENING) -> Self:
+    def open(cls, folder: Path, name: str, maximum: int, patience: float = PATIENCE, opening: float = OPENING) -> Self:
         """Open the table, made if it is not there.
 
         Args:
@@ -77,13 +78,14 @@ class Table:
             name: of the table.
             maximum: how many records it can hold; part of the file's name. About one in twenty more than is used
                 should be there: a key's two sets can be full while others are not.
-            patience: seconds that another process may take to make it.
+            patience: seconds that a step may wait for other processes.
+            opening: seconds that another process may take to make it.
 
         Raises:
             StoreError: it cannot be used safely; see `ztproxy.store.file`.
         """
         sets = max(1, maximum // _WAYS)
-        return cls(open_file(folder, name, sets, SET, patience), sets)
+        return cls(open_file(folder, name, sets, SET, opening), sets, patience)
 
     @property
     def path(self) -> Path:
@@ -140,9 +142,9 @@ class Table:
         finally:
             self.unlock()
 
-    def lock(self, patience: float = PATIENCE) -> None:
+    def lock(self, patience: float | None = None) -> None:
         """Keep other processes out; raises StoreError when it cannot be had in time."""
-        lock(self._descriptor, self._file.path, patience)
+        lock(self._descriptor, self._file.path, self._patience if patience is None else patience)
 
     def unlock(self) -> None:
         """Let them in again."""
