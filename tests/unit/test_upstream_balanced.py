@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.raw_server import Peer, RecordingClient, Scene, always, and_wait, authorized, exchange, once
+from tests.websocket import ASKED, switch
 from ztproxy.model import Reason
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -266,11 +267,10 @@ async def test_closing_ends_those_that_wait(scene):
 
 
 async def test_a_websocket_holds_its_place(scene):
-    switch = b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-    server = await scene.start(and_wait(switch))
+    server = await scene.start(and_wait(switch()))
     upstreams = scene.build(server.url, maximum_connections=1, queue={"length": 0})
     client = RecordingClient()
-    forwarded = upstreams.forward(authorized(upgrade="websocket"), client)
+    forwarded = upstreams.forward(authorized(upgrade="websocket", fields=ASKED), client)
     await client.until(lambda: client.switched)
     assert (await exchange(upstreams)).refusal is not None
     forwarded.send_end()
