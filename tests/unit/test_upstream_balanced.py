@@ -273,7 +273,7 @@ async def test_a_websocket_holds_its_place(scene):
     forwarded = upstreams.forward(authorized(upgrade="websocket", fields=ASKED), client)
     await client.until(lambda: client.switched)
     assert (await exchange(upstreams)).refusal is not None
-    forwarded.send_end()
+    forwarded.abort()
     assert upstreams.view()[0].in_flight == 0
 
 
