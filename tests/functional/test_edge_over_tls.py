@@ -13,10 +13,10 @@ from tests import pki
 from tests.fakes import RecordingForward, RecordingPipeline, RecordingServer, Told
 from tests.listening import PATIENCE, MemoryClient, asking, dial, listener_settings, receive, until
 from ztproxy.edge import contexts
-from ztproxy.edge.canonical import Reading
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import Listener, bind_socket
+from ztproxy.edge.parsed import Reading
 from ztproxy.edge.site import Site
 from ztproxy.identity import describe
 from ztproxy.model import Certificate

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,15 @@ def test_tag_on_linux(hook, monkeypatch, zig, start):
     monkeypatch.setattr(hook.sys, "platform", "linux")
     monkeypatch.setattr(hook.sysconfig, "get_platform", lambda: "linux-x86_64")
     assert hook.wheel_tag(zig=zig).startswith(start)
+
+
+def test_a_tree_with_compiled_modules_makes_a_wheel_for_this_python_alone(hook, tree):
+    native, suffix = finish(hook, tree), sysconfig.get_config_var("EXT_SUFFIX")
+    names = [f"ztproxy/turn{suffix}", f"ztproxy__mypyc{suffix}"]
+    for name in names:
+        (tree / name).write_bytes(b"compiled")
+    data = {"artifacts": []}
+    native.initialize("standard", data)
+    assert data["force_include"] == {str(tree / name): name for name in names}
+    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    assert data["tag"].startswith(f"{python}-{python}-")

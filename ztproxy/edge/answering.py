@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ztproxy.edge.field_section import FieldSection
+from ztproxy.edge.parsed import FieldSection
 from ztproxy.edge.refusals import render
 from ztproxy.edge.response import Response
 from ztproxy.edge.site import Site

@@ -4,19 +4,11 @@ Pure: what is read was parsed before, clocks and request id are arguments. Frami
 who is addressed and who the socket's peer speaks for.
 """
 
-from collections.abc import Iterable
-
-import msgspec
-
-from ztproxy.config.settings import Listener, Route
-from ztproxy.config.streams import WEBSOCKET
-from ztproxy.edge.authority import DEFAULT_PORTS, Authority, read_authority
-from ztproxy.edge.cleaning import Cleaning
-from ztproxy.edge.field_section import FieldSection
+from ztproxy.edge.authority import DEFAULT_PORTS, Authority
 from ztproxy.edge.forwarded import Networks, Peer, read_peer, read_scheme, read_source
 from ztproxy.edge.ill_formed import ambiguous, malformed
-from ztproxy.edge.remembered import Remembered
-from ztproxy.edge.target import Target, read_path, read_target
+from ztproxy.edge.parsed import FieldSection, Line, Moment, Origin, Reading, Target
+from ztproxy.edge.target import read_path, read_target
 from ztproxy.edge.upgrading import read_upgrade_request
 from ztproxy.model import Arrived, Connection, Reason, Refusal
 
@@ -30,52 +22,6 @@ _NO_ROUTE = Refusal(
 )
 """RFC 9110 §9.3.7; an answer for all of them would tell strangers what only the policy of each may tell."""
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """What reading a request needs to know of its listener; the memories hold results of pure functions."""
-
-    cleaning: Cleaning
-    trusted_proxies: Networks
-    authorities: Remembered[Authority]
-    upgrades: frozenset[str]
-    """Protocols that some route lets requests switch to."""
-
-    @classmethod
-    def build(cls, listener: Listener, cleaning: Cleaning, routes: Iterable[Route]) -> "Reading":
-        """For one listener, in front of all routes."""
-        upgrades = frozenset(protocol for route in routes for protocol in route.upgrades)
-        return cls.of(cleaning, listener.trusted_proxies, upgrades)
-
-    @classmethod
-    def of(
-        cls, cleaning: Cleaning, trusted_proxies: Networks = (), upgrades: frozenset[str] = frozenset({WEBSOCKET})
-    ) -> "Reading":
-        """With memories of its own."""
-        return cls(cleaning, trusted_proxies, Remembered(read_authority), upgrades)
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """A request line."""
-
-    method: bytes
-    target: bytes
-    version: str
-
-
-class Moment(msgspec.Struct, frozen=True, gc=False):
-    """When a request arrived and what we call it."""
-
-    request_id: str
-    wall: float
-    monotonic: float
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where a request came from: fixed for a connection."""
-
-    connection: Connection
-    peer: Peer
 
 
 def read_line(line: Line) -> Refusal | None:

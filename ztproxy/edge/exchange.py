@@ -11,8 +11,9 @@ from typing import Protocol
 from ztproxy.config.streams import WEBSOCKET
 from ztproxy.edge import eager
 from ztproxy.edge.answering import Answering
-from ztproxy.edge.canonical import Moment, unread
+from ztproxy.edge.canonical import unread
 from ztproxy.edge.pace import Pace
+from ztproxy.edge.parsed import Moment
 from ztproxy.edge.response_head import CONTINUE
 from ztproxy.edge.site import Charge, Site
 from ztproxy.edge.websocket import CloseCode, Frames, close_frame

@@ -5,13 +5,12 @@ A pure function of the raw fields, so that a connection may keep the last result
 
 from collections.abc import Sequence
 
-import msgspec
-
 from ztproxy.edge.cleaning import DROPPED, KEPT, KEPT_ONCE, Use, Verdict
 from ztproxy.edge.framing import read_expectation, read_length, read_options, read_upgrade
 from ztproxy.edge.ill_formed import ambiguous, malformed, too_large
+from ztproxy.edge.parsed import FieldSection
 from ztproxy.edge.remembered import Remembered
-from ztproxy.model import Fields, Refusal
+from ztproxy.model import Refusal
 
 RawFields = Sequence[tuple[bytes, bytes]]
 
@@ -27,22 +26,6 @@ _AUTHORIZATION, _FORWARDED_FOR, _FORWARDED_PROTO = (
     int(Use.FORWARDED_FOR),
     int(Use.FORWARDED_PROTO),
 )
-
-
-class FieldSection(msgspec.Struct, frozen=True):
-    """What the fields say. `fields` are clean in the sense of `Arrived`."""
-
-    fields: Fields
-    host: bytes
-    content_length: int | None
-    close: bool
-    """The client wants the connection closed after this exchange."""
-    expects: bool
-    """The client waits for 100 Continue."""
-    upgrade: str | None
-    authorization: tuple[bytes, ...]
-    forwarded_for: tuple[bytes, ...]
-    forwarded_proto: tuple[bytes, ...]
 
 
 def read_fields(

@@ -6,8 +6,6 @@ One reading only (RFC 9112 §6.3, §11.2): Content-Length once and in plain digi
 import re
 from collections.abc import Sequence
 
-import msgspec
-
 from ztproxy.edge.ill_formed import ambiguous, malformed
 from ztproxy.model import Refusal
 
@@ -15,15 +13,6 @@ _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _OPTION = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PROTOCOL = re.compile(rb"[A-Za-z0-9!#$&'*+.^_`|~-]{1,64}(?:/[A-Za-z0-9.]{1,16})?")
 _EXPECTATION_FAILED = 417
-
-
-class HeadLimits(msgspec.Struct, frozen=True):
-    """How much head a request may have; sizes in octets, time in seconds."""
-
-    head: int = 32_768
-    request_line: int = 8_192
-    fields: int = 100
-    seconds: float = 10.0
 
 
 def read_length(lengths: Sequence[bytes], codings: Sequence[bytes], version: str) -> int | Refusal | None:

@@ -8,12 +8,12 @@ import asyncio
 from collections import deque
 from math import inf
 
-from ztproxy.edge.canonical import Origin
 from ztproxy.edge.deadline import Deadline
 from ztproxy.edge.exchange import Exchange
 from ztproxy.edge.forwarded import read_peer
 from ztproxy.edge.ill_formed import malformed
 from ztproxy.edge.pace import Pace, Stall
+from ztproxy.edge.parsed import Origin
 from ztproxy.edge.requests import Requests
 from ztproxy.edge.site import Site, logger
 from ztproxy.edge.wire import Wire

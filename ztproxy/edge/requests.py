@@ -9,10 +9,11 @@ from collections import deque
 
 import httptools
 
-from ztproxy.edge.canonical import Line, Moment, Origin, arrive, read_line
+from ztproxy.edge.canonical import arrive, read_line
 from ztproxy.edge.exchange import Carrier, Exchange
-from ztproxy.edge.field_section import FieldSection, read_fields
+from ztproxy.edge.field_section import read_fields
 from ztproxy.edge.ill_formed import URI_TOO_LONG, malformed, too_large
+from ztproxy.edge.parsed import FieldSection, Line, Moment, Origin
 from ztproxy.model import Arrived, Refusal
 
 SLICE = 2048

@@ -8,14 +8,12 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from email.utils import formatdate
 from typing import Any, Protocol
 
-import msgspec
-
 from ztproxy.config.edge import Requests
 from ztproxy.config.settings import Listener, Settings
-from ztproxy.edge.canonical import Reading
+from ztproxy.edge.bounds import HeadLimits, Patience
 from ztproxy.edge.cleaning import Cleaning
-from ztproxy.edge.framing import HeadLimits
 from ztproxy.edge.load import Load, unbounded
+from ztproxy.edge.parsed import Reading
 from ztproxy.edge.redirect import redirecting
 from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
@@ -28,19 +26,6 @@ logger = logging.getLogger("ztproxy.edge")
 
 Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
 Charge = Callable[[Arrived], Coroutine[Any, Any, Refusal | None]]
-
-
-class Patience(msgspec.Struct, frozen=True):
-    """How long a client may do nothing, in seconds."""
-
-    idle: float = 75.0
-    """Between two requests."""
-    body: float = 60.0
-    """Between two pieces of a request's body, and of a response that it does not read."""
-    discard: float = 10.0
-    """To send the rest of a body that was refused."""
-    minimum_rate: int = 0
-    """Octets a second that a client may not fall behind by more than `body`; 0: only standing still counts."""
 
 
 class Open(Protocol):

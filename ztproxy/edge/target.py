@@ -7,9 +7,8 @@ or cut short is refused as ambiguous rather than repaired.
 import re
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
 from ztproxy.edge.ill_formed import ambiguous, malformed
+from ztproxy.edge.parsed import Path, Target
 from ztproxy.model import Refusal
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -23,23 +22,6 @@ _QUERY_ESCAPES = re.compile(rb"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
 _FORBIDDEN_ENCODED = {ord("/"): "slash", ord("\\"): "backslash", ord(";"): "semicolon"}
 _CONTROLS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
-
-
-class Path(msgspec.Struct, frozen=True, gc=False):
-    """A path in its one spelling, and its segments decoded."""
-
-    text: str
-    segments: tuple[str, ...]
-
-
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """A request target split; `scheme` and `authority` only in absolute-form."""
-
-    path: bytes
-    query: str | None
-    """None when there is no question mark."""
-    scheme: str | None = None
-    authority: bytes | None = None
 
 
 def read_target(raw: bytes) -> Target | Refusal:

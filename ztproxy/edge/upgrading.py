@@ -7,8 +7,8 @@ the upstream's.
 import re
 
 from ztproxy.config.streams import WEBSOCKET
-from ztproxy.edge.field_section import FieldSection
 from ztproxy.edge.ill_formed import malformed
+from ztproxy.edge.parsed import FieldSection
 from ztproxy.model import Fields, Reason, Refusal
 
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")

@@ -3,37 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import msgspec
-
-from ztproxy.identity.claims import Expected, accept
-from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.claims import accept
 from ztproxy.identity.tokens import UnverifiedToken, take_apart
+from ztproxy.identity.trusted import Remembered, TrustedIssuer
 from ztproxy.model import Reason, Refusal, Token
 
 MAXIMUM_REMEMBERED = 65536
 """Tokens."""
 MAXIMUM_OCTETS = 16 * 1024 * 1024
 """Of remembered tokens as received; their claims take several times as much memory."""
-
-
-class TrustedIssuer(msgspec.Struct, frozen=True):
-    """An issuer as configured, and its keys."""
-
-    algorithms: frozenset[str]
-    expected: Expected
-    store: KeyStore
-
-
-class Remembered(msgspec.Struct, frozen=True):
-    """A verified token, and what its verdict rests on: the key that verified it, and the time."""
-
-    token: Token
-    key: bytes
-    store: KeyStore
-    ends_at: float
-    """Seconds since 1970; its expiry and the leeway of its issuer."""
-    size: int
-    """Octets of the token as received."""
 
 
 class Bearers:

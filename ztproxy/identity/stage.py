@@ -9,7 +9,7 @@ from typing import Self
 
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
-from ztproxy.identity.bearers import Bearers, TrustedIssuer
+from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.certificates import fit
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
@@ -21,6 +21,7 @@ from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
+from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
 
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)

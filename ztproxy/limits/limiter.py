@@ -54,7 +54,7 @@ class Limits:
         self._source = source
         self._routes = routes
         self._key_of_source = key_of_source
-        self._local = local
+        self._local = local.table
         self._shared = shared
         self._noted: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self.would_have_refused: Counter[str] = Counter()

@@ -2,8 +2,6 @@
 
 from typing import Self
 
-import msgspec
-
 from ztproxy.model import (
     Admitted,
     Arrived,
@@ -19,54 +17,12 @@ from ztproxy.model import (
     Stage,
     Token,
 )
+from ztproxy.observe.entries import HandshakeEntry, RequestEntry
 from ztproxy.observe.lines import Lines
 from ztproxy.observe.plain import line, short
 from ztproxy.observe.times import Clockface
 
 _IDENTIFIED = (Authorized, Admitted, Identified)
-
-
-class _Request(msgspec.Struct, frozen=True, gc=False):
-    """A request's line, in DESIGN's order. None is null: not known when the request ended."""
-
-    time: str
-    request_id: str
-    listener: str
-    route: str | None
-    method: str | None
-    host: str | None
-    path: str | None
-    status: int
-    bytes_in: int
-    bytes_out: int
-    duration_ms: float
-    upstream: str | None
-    upstream_ms: float | None
-    client: str
-    certificate_fingerprint: str | None
-    certificate_subject: str | None
-    token_issuer: str | None
-    token_subject: str | None
-    decision: str | None
-    """`allow` or `deny`; null when the policy was not asked."""
-    reason: str | None
-    policy_revision: str | None
-    memo: str | None
-    """`hit`, `miss` or `off`; null when the policy was not asked."""
-    limit: LimitStatus | None
-
-
-class _Handshake(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="handshake-failed"):
-    """A failed handshake's line; `event` tells it from a request's."""
-
-    time: str
-    listener: str
-    client: str
-    port: int
-    server_name: str | None
-    cause: str | None
-    certificate_subject: str | None
-    certificate_fingerprint: str | None
 
 
 class AccessLog:
@@ -96,7 +52,7 @@ class AccessLog:
         """Log a handshake that did not come about; does not block."""
         if self._lines is None:
             return
-        record = _Handshake(
+        record = HandshakeEntry(
             self._time(failed.wall),
             failed.listener,
             failed.peer,
@@ -119,7 +75,7 @@ class AccessLog:
             self._lines.close()
 
 
-def _request(finished: Finished, time: str) -> _Request:
+def _request(finished: Finished, time: str) -> RequestEntry:
     """What is known of a request, however far it came."""
     outcome = finished.outcome
     at: Stage | Authorized | None
@@ -145,7 +101,7 @@ def _request(finished: Finished, time: str) -> _Request:
     if isinstance(at, _IDENTIFIED):
         certificate, token = at.certificate, at.token
     upstream_duration = finished.upstream_duration
-    return _Request(
+    return RequestEntry(
         time,
         finished.request_id,
         finished.connection.listener,

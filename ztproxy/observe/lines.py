@@ -53,8 +53,8 @@ class Lines:
         self._losing = False
         self._midline = False
         self._wake, self._closing, self._reopening = Event(), Event(), Event()
-        self._thread = Thread(target=self._run, name=f"log {target}", daemon=True)
-        self._thread.start()
+        self._writer = Thread(target=self._run, name=f"log {target}", daemon=True)
+        self._writer.start()
 
     def _open(self) -> int:
         if self._target in _STREAMS:
@@ -82,7 +82,7 @@ class Lines:
         """Write what waits, for at most `timeout` seconds, and close."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout)
+        self._writer.join(timeout)
 
     def _run(self) -> None:
         while True:

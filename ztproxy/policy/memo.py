@@ -2,8 +2,6 @@
 
 from collections import OrderedDict
 
-import msgspec
-
 from ztproxy.model import Decision
 from ztproxy.policy.key import Key
 
@@ -11,13 +9,16 @@ MAXIMUM_SIZE = 8192
 """Octets of a key and a result together; what is larger is decided anew each time."""
 
 
-class Remembered(msgspec.Struct, frozen=True, gc=False):
+class Remembered:
     """What was decided, and for how long that holds."""
 
-    decision: Decision
-    """As whoever asks again is told it, but for the document, which each request has of its own."""
-    ends_at: float
-    """Seconds of the monotonic clock."""
+    __slots__ = ("decision", "ends_at")
+
+    def __init__(self, decision: Decision, ends_at: float) -> None:
+        self.decision = decision
+        """As whoever asks again is told it, but for the document, which each request has of its own."""
+        self.ends_at = ends_at
+        """Seconds of the monotonic clock."""
 
 
 class Memo:

@@ -154,14 +154,17 @@ def _remaining(admitted: Admitted) -> float:
     return ends_at - admitted.arrived.wall
 
 
-class _Asked(msgspec.Struct, frozen=True, gc=False):
+class _Asked:
     """A question that the engine was asked; makes the record of how it ended."""
 
-    admitted: Admitted
-    document: bytes
-    revision: str
-    duration: float
-    memo: str
+    __slots__ = ("admitted", "document", "duration", "memo", "revision")
+
+    def __init__(self, admitted: Admitted, document: bytes, revision: str, duration: float, memo: str) -> None:
+        self.admitted = admitted
+        self.document = document
+        self.revision = revision
+        self.duration = duration
+        self.memo = memo
 
     def decision(self, result: bytes, reading: Verdict) -> Decision:
         return Decision(

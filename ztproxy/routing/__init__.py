@@ -6,8 +6,6 @@ has routes never falls back to a less exact one: `*` does not catch what an exac
 
 from collections.abc import Iterable
 
-import msgspec
-
 from ztproxy.config.settings import Route
 from ztproxy.config.values import segments
 from ztproxy.model import Arrived, Reason, Refusal, Routed
@@ -35,18 +33,19 @@ class _Paths:
         return None
 
 
-class Routing(msgspec.Struct, frozen=True):
+class Routing:
     """The routes, ready to be looked up."""
 
-    exact: dict[str, _Paths]
-    wildcards: dict[str, _Paths]
-    """By the suffix after `*.`."""
-    everything: _Paths
+    def __init__(self) -> None:
+        self.exact: dict[str, _Paths] = {}
+        self.wildcards: dict[str, _Paths] = {}
+        """By the suffix after `*.`."""
+        self.everything = _Paths()
 
     @classmethod
     def build(cls, routes: Iterable[Route]) -> "Routing":
         """Index routes by host; the configuration has been checked for equals."""
-        made = cls({}, {}, _Paths())
+        made = cls()
         for route in routes:
             for host in route.hosts:
                 if host == "*":

@@ -77,7 +77,7 @@ class Exchange(Sending):
             if not self._answered:
                 self._answered = True
                 if head.length is None and not reader.complete and media_type(head) in self._target.event_streams:
-                    self._target = self._target.streaming()
+                    self._target = self._target.stream
                 self._client.send_head(reader.status, head.fields, head.length)
             content = reader.content
             if content and not self._ended:  # the client may have left while it was handed the head
@@ -144,7 +144,7 @@ class Exchange(Sending):
         if wrong is not None:
             return self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, wrong)
         self.switched = True
-        self._target = self._target.streaming()
+        self._target = self._target.stream
         self._set_deadline(self._target.timeouts.idle)
         self._client.send_switch(head.fields)
         if rest:

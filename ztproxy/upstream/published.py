@@ -78,11 +78,11 @@ class Published:
             head,
             upstream.timeouts,
             shared.deadlines,
-            shared.loop,
-            shared.clock,
-            shared.at_end,
-            upstream.timeouts.model_copy(update={"idle": route.streams.idle}),
-            frozenset(name.encode("ascii") for name in route.streams.media_types),
+            loop=shared.loop,
+            clock=shared.clock,
+            at_end=shared.at_end,
+            stream_timeouts=upstream.timeouts.model_copy(update={"idle": route.streams.idle}),
+            event_streams=frozenset(name.encode("ascii") for name in route.streams.media_types),
         )
         choice = Choice(cluster, hash_key(upstream.balance), sticky)
         checks = None if upstream.health is None else Checks(cluster, upstream.health, shared.random)

@@ -2,29 +2,30 @@
 
 import re
 
-import msgspec
-
 _REMEMBERED_NAMES = 4096
 _LONGEST_NAME = 64
 _LONGEST_LENGTH = 18
 
 
-class Head(msgspec.Struct):
+class Head:
     """What is left of a response's head once framing is understood."""
 
-    fields: list[tuple[bytes, bytes]]
-    """End-to-end fields, names in lower case."""
-    length: int | None = None
-    """Content-Length as declared."""
-    chunked: bool = False
-    close: bool = False
-    """The server will close the connection."""
-    switches_to: bytes | None = None
-    """The one protocol, in lower case, that the fields agree to switch to (RFC 9110 §7.8)."""
-    shareable: bool = True
-    """False once the server asked for NTLM or Negotiate: such a connection belongs to one client."""
-    keep: float | None = None
-    """Seconds that the server keeps an idle connection, where it says so."""
+    __slots__ = ("chunked", "close", "fields", "keep", "length", "shareable", "switches_to")
+
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self.fields = fields
+        """End-to-end fields, names in lower case."""
+        self.length: int | None = None
+        """Content-Length as declared."""
+        self.chunked = False
+        self.close = False
+        """The server will close the connection."""
+        self.switches_to: bytes | None = None
+        """The one protocol, in lower case, that the fields agree to switch to (RFC 9110 §7.8)."""
+        self.shareable = True
+        """False once the server asked for NTLM or Negotiate: such a connection belongs to one client."""
+        self.keep: float | None = None
+        """Seconds that the server keeps an idle connection, where it says so."""
 
 
 class Malformed(ValueError):  # noqa: N818 - what it says of a response, raised and caught within this package

@@ -3,7 +3,6 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ztproxy.config.upstreams import Timeouts
 from ztproxy.exchange import Client
@@ -18,24 +17,47 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be sent again when nobody knows whether they arrived (RFC 9110 §9.2.2)."""
 
 
-class Target(NamedTuple):
-    """What all exchanges of one route share."""
+class Target:
+    """What all exchanges of one route share.
 
-    head: RequestHead
-    timeouts: Timeouts
-    deadlines: Deadlines
-    loop: asyncio.AbstractEventLoop
-    clock: Callable[[], float]
-    at_end: Callable[[Callable[[], None]], None]
-    """Puts off to the end of the loop's turn."""
-    stream_timeouts: Timeouts
-    """What holds in place of `timeouts` once an exchange has become a stream."""
-    event_streams: frozenset[bytes] = frozenset()
-    """Media types of responses that are streams."""
+    Args:
+        head: writes its requests' heads.
+        timeouts: how long its servers may take.
+        deadlines: watches its exchanges.
+        loop: the loop that it is served on.
+        clock: a monotonic clock, seconds; for durations.
+        at_end: puts off to the end of the loop's turn.
+        stream_timeouts: what holds in place of `timeouts` once an exchange has become a stream.
+        event_streams: media types of responses that are streams.
+    """
 
-    def streaming(self) -> "Target":
+    __slots__ = ("at_end", "clock", "deadlines", "event_streams", "head", "loop", "stream", "timeouts")
+
+    def __init__(
+        self,
+        head: RequestHead,
+        timeouts: Timeouts,
+        deadlines: Deadlines,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        at_end: Callable[[Callable[[], None]], None],
+        stream_timeouts: Timeouts | None = None,
+        event_streams: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self.head = head
+        self.timeouts = timeouts
+        self.deadlines = deadlines
+        self.loop = loop
+        self.clock = clock
+        self.at_end = at_end
+        self.event_streams = event_streams
+        self.stream = (
+            self
+            if stream_timeouts is None
+            else Target(head, stream_timeouts, deadlines, loop=loop, clock=clock, at_end=at_end)
+        )
         """What holds for a stream."""
-        return self._replace(timeouts=self.stream_timeouts)
 
 
 class Sending(ABC):
