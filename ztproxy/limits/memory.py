@@ -30,6 +30,10 @@ class TokenBucketMemoryStorage(MemoryStorage, TokenBucketSupport):
         self._ends: list[tuple[int, str]] = []
         """Heap with one entry a bucket: microseconds at which it is full again, or an earlier moment."""
 
+    def resize(self, like: "TokenBucketMemoryStorage") -> None:
+        """Hold as many buckets as another storage may from now on; no bucket is forgotten for it."""
+        self._maximum = like._maximum  # noqa: SLF001 - one of its own kind
+
     def __len__(self) -> int:
         return len(self._arrivals)
 
@@ -98,7 +102,7 @@ class TokenBucketMemoryStorage(MemoryStorage, TokenBucketSupport):
                 heappop(ends)
                 del arrivals[key]
                 room += 1
-        return room
+        return max(room, 0)
 
     async def acquire_tokens(self, charges: Sequence[Charge], now: int | None = None) -> Sequence[BucketState]:
         """As `take`; `now` has to be given."""
