@@ -3,8 +3,9 @@
 What cannot be built is said all at once, each with the key or file that is wrong.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import msgspec
@@ -71,13 +72,25 @@ class Parts(msgspec.Struct, frozen=True):
         reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
         return Pipeline(particular.build(self.settings.routes), self.identity, self.limits, policy, reserved)
 
-    async def close(self) -> None:
-        """Give back what was taken: connections, the policy engine, the limits' storage."""
-        self.load.stop()
+    def take_over(self, previous: "Parts") -> None:
+        """Go on from what the parts that served before know: issuers' keys, buckets' levels, how servers stand."""
+        self.identity.take_over(previous.identity)
+        self.limits.take_over(previous.limits)
+        self.upstreams.take_over(previous.upstreams)
+
+    async def close(self, others: Collection["Parts"] = ()) -> None:
+        """Give back what was taken, but for what others use too: connections, the engine, the limits' storage."""
+        if not any(other.load is self.load for other in others):
+            self.load.stop()
         await self.upstreams.close()
+        await self.close_deciding(others)
+
+    async def close_deciding(self, others: Collection["Parts"] = ()) -> None:
+        """Give back what decides; what was authorised already may still be under way to its upstream."""
         await self.identity.close()
         await self.limits.close()
-        await self.engine.close()
+        if not any(other.engine is self.engine for other in others):
+            await self.engine.close()
 
 
 class _Recorded(msgspec.Struct, frozen=True):
@@ -109,34 +122,87 @@ def build(settings: Settings, *, allow_demonstration: bool = False) -> Parts:
     Raises:
         StartError: with every problem found.
     """
-    problems = [] if allow_demonstration else list(demonstration.traces(settings))
+    making = _Making(settings, allow_demonstration=allow_demonstration)
+    making.read()
+    return making.finished()
 
-    def tried(make: Callable[[], Part]) -> Part | None:
+
+async def build_beside(
+    settings: Settings, serving: Parts | None, *, keep_policy: bool = False, allow_demonstration: bool = False
+) -> Parts:
+    """As `build`, while other parts serve: files are read and the policy is compiled off the event loop.
+
+    Args:
+        settings: as for `build`.
+        serving: those other parts, if there are any.
+        keep_policy: their engine decides on, if the policy's settings are the same.
+        allow_demonstration: as for `build`.
+
+    Raises:
+        StartError: with every problem found; nothing is left behind then.
+    """
+    making = _Making(settings, allow_demonstration=allow_demonstration)
+    kept = serving.engine if serving and keep_policy and serving.settings.policy == settings.policy else None
+    making.engine = kept
+    if serving is not None and serving.settings.overload == settings.overload:
+        making.load = serving.load  # what the process has taken on, it has taken on by any configuration
+    await asyncio.to_thread(making.read)
+    try:
+        return making.finished()
+    except StartError:
+        if making.engine is not None and kept is None:
+            await making.engine.close()
+        raise
+
+
+class _Making:
+    """Parts half made, and what was wrong with the rest."""
+
+    def __init__(self, settings: Settings, *, allow_demonstration: bool) -> None:
+        self._settings = settings
+        self._problems = [] if allow_demonstration else list(demonstration.traces(settings))
+        self._contexts: list[Contexts | None] = []
+        self._identity: Identity | None = None
+        self._limits: Limits | None = None
+        self.engine: Engine | None = None
+        self.load: Load | None = None
+
+    def read(self) -> None:
+        """What takes its time: keys, certificates, revocation lists, the policy. Needs no event loop."""
+        settings = self._settings
+        self._contexts = [
+            self._tried(lambda one=listener: build_contexts(one, time.time()))  # type: ignore[misc]  # the loop's own
+            for listener in settings.listeners
+            if listener.protocol == "https"
+        ]
+        self._identity = self._tried(lambda: Identity.build(settings))
+        self._limits = self._tried(lambda: Limits.build(settings))
+        if self.engine is None:
+            self.engine = self._tried(lambda: _engine(settings))
+        if self.load is None:
+            self.load = self._tried(lambda: Load(settings.overload, resident_memory()))
+
+    def finished(self) -> Parts:
+        """The parts. Raises `StartError`."""
+        settings, identity, limits, engine = self._settings, self._identity, self._limits, self.engine
+        load = self.load
+        upstreams = self._tried(lambda: Upstreams.build(settings))
+        policy = self._tried(lambda: Authorizer.build(settings, engine)) if engine is not None else None
+        if self._problems or not (identity and limits and upstreams and engine and policy and load):
+            raise StartError(self._problems)
+        made = iter(self._contexts)
+        by_listener = tuple(next(made) if listener.protocol == "https" else None for listener in settings.listeners)
+        return Parts(settings, by_listener, identity, limits, engine, policy, upstreams, load)
+
+    def _tried(self, make: Callable[[], Part]) -> Part | None:
         try:
             return make()
         except PolicyLoadError as wrong:
-            at = f"{settings.policy.path}/"
-            problems.extend(f"{at if problem.file else ''}{problem}" for problem in wrong.problems)
+            at = f"{self._settings.policy.path}/"
+            self._problems.extend(f"{at if problem.file else ''}{problem}" for problem in wrong.problems)
         except _UNUSABLE as wrong:
-            problems.append(str(wrong))
+            self._problems.append(str(wrong))
         return None
-
-    contexts = [
-        tried(lambda one=listener: build_contexts(one, time.time()))  # type: ignore[misc]  # binds the loop's variable
-        for listener in settings.listeners
-        if listener.protocol == "https"
-    ]
-    identity = tried(lambda: Identity.build(settings))
-    limits = tried(lambda: Limits.build(settings))
-    upstreams = tried(lambda: Upstreams.build(settings))
-    engine = tried(lambda: _engine(settings))
-    load = tried(lambda: Load(settings.overload, resident_memory()))
-    policy = tried(lambda: Authorizer.build(settings, engine)) if engine is not None else None
-    if problems or not (identity and limits and upstreams and engine and policy and load):
-        raise StartError(problems)
-    made = iter(contexts)
-    by_listener = tuple(next(made) if listener.protocol == "https" else None for listener in settings.listeners)
-    return Parts(settings, by_listener, identity, limits, engine, policy, upstreams, load)
 
 
 def _engine(settings: Settings) -> Engine:

@@ -1,44 +1,31 @@
-"""From settings to a serving process: build, bind, serve, and end in an orderly way."""
+"""A serving proxy: its listeners, the generation they serve by, and those before it that still have work to end."""
 
 import asyncio
 import contextlib
-import gc
-import logging
-import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Self
 
 from ztproxy.config.settings import Settings
 from ztproxy.config.streams import WEBSOCKET
-from ztproxy.config.values import Address, UnixAddress
+from ztproxy.config.values import UnixAddress
 from ztproxy.edge.admission import Admission
-from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.binding import BindError, bind_socket
 from ztproxy.edge.http1 import Http1
-from ztproxy.edge.listener import BindError, Listener, bind_socket
+from ztproxy.edge.listener import Listener
 from ztproxy.edge.site import Site
 from ztproxy.edge.streams import Streams
 from ztproxy.edge.websocket import CloseCode
+from ztproxy.generation import Generation
 from ztproxy.identity import describe
-from ztproxy.model import Authorized, Finished, Reason
-from ztproxy.observe import AccessLog, Causes, DecisionLog
-from ztproxy.parts import Parts, StartError, build
-from ztproxy.summary import summary, warnings
-from ztproxy.writable import unwritable
+from ztproxy.model import Reason
+from ztproxy.parts import Parts, StartError
 
-__all__ = ["Checked", "Server", "StartError", "check", "new_event_loop", "serve"]
+__all__ = ["Server", "StartError", "new_event_loop"]
 
-STREAMS = ("stdout", "stderr", "off")
-"""Values of `logs.access` that are no file."""
-INTERRUPT_DRAIN = 1.0
-"""Seconds that running requests get after SIGINT."""
-GC_THRESHOLD = 50_000
-"""Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
-
-_log = logging.getLogger("ztproxy")
+LOOK_EVERY = 0.25
+"""Seconds between two looks at what a retired generation still has under way."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -51,57 +38,26 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-class Checked(NamedTuple):
-    """What `config check` found."""
-
-    problems: list[str]
-    """What would keep `run` from serving."""
-    warnings: list[str]
-    """What is allowed but unsafe; not looked for while there are problems."""
-
-
-def check(settings: Settings) -> Checked:
-    """Everything that `run` would say against the settings, but for its sockets."""
-
-    async def attempt() -> Checked:
-        unopened = list(_log_problems(settings))
-        try:
-            parts = build(settings)
-        except StartError as wrong:
-            return Checked([*wrong.problems, *unopened], [])
-        try:
-            return Checked(unopened, list(warnings(parts)))
-        finally:
-            await parts.close()
-
-    return asyncio.run(attempt())
-
-
-def _log_problems(settings: Settings) -> Iterator[str]:
-    """What keeps a log that has to be there from being opened."""
-    logs = settings.logs
-    if logs.access not in STREAMS and (why := unwritable(Path(logs.access))):
-        yield f"logs.access: {why}"
-    if logs.decisions is not None and settings.decisions.required and (why := unwritable(logs.decisions)):
-        yield f"logs.decisions: {why}"
-
-
 class Server:
-    """A serving proxy. Make one with `start`."""
+    """Serves by one generation at a time. `start` makes one that owns its sockets.
+
+    Args:
+        shared: the sockets belong to another process, and others listen on them too.
+        take_up: told of each generation when it begins to serve; returns what to call when nothing is left of it.
+    """
 
     def __init__(
-        self,
-        parts: Parts,
-        access: AccessLog,
-        decisions: DecisionLog | None,
-        listeners: list[tuple[Listener, Site]],
-        streams: Streams,
+        self, *, shared: bool = False, take_up: Callable[[Generation], Callable[[], None]] | None = None
     ) -> None:
-        self.parts = parts
-        self.streams = streams
-        self._access = access
-        self._decisions = decisions
-        self._listeners = listeners
+        self.streams = Streams()
+        """All that are open, by whatever generation they began."""
+        self._shared = shared
+        self._take_up = take_up
+        self._serving: Generation | None = None
+        self._listeners: dict[str, Listener] = {}
+        self._leaving: list[Listener] = []
+        self._retired: list[Generation] = []
+        self._watch: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, settings: Settings, *, demonstration: bool = False) -> Self:
@@ -110,211 +66,212 @@ class Server:
         Raises:
             StartError: with every problem found; nothing serves then.
         """
-        parts = build(settings, allow_demonstration=demonstration)
+        server = cls()
+        generation = await Generation.prepare(settings, demonstration=demonstration, streams=server.streams)
         async with contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(parts.close)
+            undo.push_async_callback(generation.close)
+            sockets: dict[str, socket.socket] = {}
             try:
-                server = await cls._start(parts, undo)
+                for listener in settings.listeners:
+                    sockets[str(listener.address)] = sock = bind_socket(listener.address)
+                    if isinstance(listener.address, UnixAddress):
+                        undo.callback(listener.address.path.unlink, missing_ok=True)
+                    undo.callback(sock.close)
+                await server.commit(generation, sockets)
             except BindError as wrong:
                 raise StartError([str(wrong)]) from None
             undo.pop_all()
         return server
 
-    @classmethod
-    async def _start(cls, parts: Parts, undo: contextlib.AsyncExitStack) -> Self:
-        settings = parts.settings
-        sockets = [_bound(listener.address, undo) for listener in settings.listeners]
-        access = _access_log(settings)
-        undo.callback(access.close)
-        decisions = _decision_log(parts)
-        if decisions is not None:
-            undo.callback(decisions.close)
-        cleaning = Cleaning.build(settings)
-        pipeline = parts.pipeline(decisions)
-        parts.upstreams.start()
-        finished = _telling(access, Causes(time.monotonic))
-        streams = Streams()
-        streams.configure(settings)
-        undo.callback(streams.stop)
-        listeners = []
-        for listener, sock, contexts in zip(settings.listeners, sockets, parts.contexts, strict=True):
-            site = Site.build(
-                listener,
-                settings,
-                cleaning,
-                pipeline=pipeline,
-                forward=parts.upstreams.forward,
-                finished=finished,
-                charge=parts.limits.charge_source,
-                load=parts.load,
-                streams=streams,
-            )
-            served = Listener(
-                sock,
-                str(listener.address),
-                _application(site),
-                contexts=contexts,
-                describe=describe,
-                on_handshake_failed=access.handshake_failed,
-                admission=Admission(settings.connections, listener.trusted_proxies),
-                balancers=listener.trusted_proxies if listener.proxy_protocol else None,
-            )
-            undo.callback(served.close)
-            listeners.append((served, site))
-        await parts.identity.start()
-        for served, _ in listeners:
-            await served.start()
-        parts.load.start(asyncio.get_running_loop())
-        streams.watch([site for _, site in listeners], time.time, time.monotonic)
-        return cls(parts, access, decisions, listeners, streams)
+    @property
+    def serving(self) -> Generation | None:
+        """By what new requests are served; None before the first commit."""
+        return self._serving
+
+    @property
+    def parts(self) -> Parts:
+        """What new requests are judged by."""
+        if self._serving is None:
+            raise RuntimeError("nothing serves yet")
+        return self._serving.parts
 
     @property
     def addresses(self) -> list[str]:
         """Where it really listens, in the settings' order."""
-        return [listener.address for listener, _ in self._listeners]
+        return [self._listeners[str(one.address)].address for one in self.parts.settings.listeners]
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """All that have connections, or may get some."""
+        return [*self._listeners.values(), *self._leaving]
+
+    @property
+    def retired(self) -> int:
+        """How many generations still have something under way."""
+        return len(self._retired)
+
+    async def commit(self, generation: Generation, sockets: Mapping[str, socket.socket]) -> None:
+        """Serve by a generation: its new listeners begin, then every connection takes it up, then old listeners leave.
+
+        Args:
+            generation: as prepared.
+            sockets: bound ones by configured address, for every listener; those not needed are closed.
+
+        Raises:
+            BindError: a listener cannot begin; only possible with sockets that nobody listens on yet.
+        """
+        staying = self._staying(generation)
+        for address, sock in sockets.items():
+            if address in staying:
+                sock.close()
+        begun = {
+            address: self._listener(generation, address, sockets[address])
+            for address in generation.sites
+            if address not in staying
+        }
+        try:
+            for listener in begun.values():
+                await listener.start()
+        except BindError:
+            for listener in begun.values():
+                listener.close()
+            raise
+        old, self._serving = self._serving, generation
+        replaced = self._listeners
+        self._listeners = begun | {address: replaced[address] for address in staying}
+        if old is not None:
+            generation.parts.take_over(old.parts)
+        self._begin(generation, old)
+        if self._take_up is not None:
+            generation.left = self._take_up(generation)
+        if old is not None:
+            self._renew(old, generation, staying)
+            self._leave(old, {address: one for address, one in replaced.items() if address not in staying})
+            self._retire(old)
+
+    def _staying(self, generation: Generation) -> set[str]:
+        """Addresses that go on being listened on in the same protocol."""
+        if self._serving is None:
+            return set()
+        before, after = _kinds(self._serving), _kinds(generation)
+        return {address for address in self._listeners.keys() & after.keys() if before[address] == after[address]}
+
+    def _listener(self, generation: Generation, address: str, sock: socket.socket) -> Listener:
+        settings = generation.settings
+        configured = next(one for one in settings.listeners if str(one.address) == address)
+        return Listener(
+            sock,
+            address,
+            _application(generation.sites[address]),
+            contexts=generation.contexts[address],
+            describe=describe,
+            on_handshake_failed=generation.handshake_failed,
+            admission=Admission(settings.connections, configured.trusted_proxies),
+            balancers=configured.trusted_proxies if configured.proxy_protocol else None,
+            shared=self._shared,
+        )
+
+    def _renew(self, old: Generation, generation: Generation, staying: set[str]) -> None:
+        """All at once, so that no request finds one listener renewed and another not."""
+        settings = generation.settings
+        for address in staying:
+            listener, site = self._listeners[address], generation.sites[address]
+            listener.renew(_application(site), generation.contexts[address], generation.handshake_failed)
+            listener.admit(settings.connections, site.reading.trusted_proxies)
+            for connection in tuple(old.sites[address].connections):
+                left = connection.renew(site, listener.judged_anew(connection.connection))
+                if left is not None:
+                    old.under_way.append(left)
+
+    def _leave(self, old: Generation, listeners: Mapping[str, Listener]) -> None:
+        """Let listeners go that the new configuration does not have; what is under way on them ends in its time."""
+        for address, listener in listeners.items():
+            listener.stop_accepting()
+            old.sites[address].drain()
+            self._leaving.append(listener)
+
+    def _begin(self, generation: Generation, old: Generation | None) -> None:
+        """Let what runs by itself look after what serves now."""
+        parts = generation.parts
+        parts.upstreams.start()
+        if old is None or old.parts.load is not parts.load:
+            parts.load.start(asyncio.get_running_loop())
+        self.streams.configure(generation.settings)
+        self.streams.watch(generation.sites.values(), time.time, time.monotonic)
+
+    def _retire(self, old: Generation) -> None:
+        old.parts.upstreams.retire()
+        self._retired.append(old)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.get_running_loop().create_task(self._close_retired())
+
+    async def _close_retired(self) -> None:
+        """Close what nothing is under way on any more: what decides first, then the rest."""
+        while self._retired and self._serving is not None:
+            self._leaving = [listener for listener in self._leaving if listener.open]
+            for generation in tuple(self._retired):
+                if generation.deciding or _connected(generation):
+                    continue
+                others = [one for one in (*self._retired, self._serving) if one is not generation]
+                await generation.close_deciding(others)
+                if generation.over:
+                    await generation.close(others)
+                    self._retired.remove(generation)
+            if self._retired:
+                await asyncio.sleep(LOOK_EVERY)
 
     def reopen_logs(self) -> None:
         """Open log files anew, after they were moved away."""
-        self._access.reopen()
+        generations = [*self._retired, *([self._serving] if self._serving else [])]
+        for access in {id(one.access): one.access for one in generations}.values():
+            access.reopen()
 
     async def drain(self, seconds: float) -> int:
         """Accept no more and let running requests finish; returns how many connections were still open at the end."""
-        for listener, site in self._listeners:
+        listeners = self.listeners
+        for listener in self._listeners.values():
             listener.stop_accepting()
-            site.drain()
+        for generation in (*self._retired, *([self._serving] if self._serving else [])):
+            for site in generation.sites.values():
+                site.drain()
         self.streams.end(
             lambda stream: stream.kind == WEBSOCKET,
             "the proxy is closing",
             reason=Reason.OVERLOADED,
             code=CloseCode.GOING_AWAY,
         )
-        empty = asyncio.gather(*(listener.wait_empty() for listener, _ in self._listeners))
+        empty = asyncio.gather(*(listener.wait_empty() for listener in listeners))
         try:
             await asyncio.wait_for(empty, seconds)
         except TimeoutError:
-            return sum(listener.open for listener, _ in self._listeners)
+            return sum(listener.open for listener in listeners)
         return 0
 
     async def close(self) -> None:
         """End at once: connections, pools, engine, logs."""
         self.streams.stop()
-        for listener, _ in self._listeners:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        for listener in self.listeners:
             listener.close()
-        await self.parts.close()
-        if self._decisions is not None:
-            self._decisions.close()
-        self._access.close()
+        generations = [*self._retired, *([self._serving] if self._serving else [])]
+        while generations:
+            await generations.pop(0).close(generations)
+
+
+def _connected(generation: Generation) -> bool:
+    """Whether connections are left that may still ask by it: those of listeners that leave."""
+    return any(site.connections for site in generation.sites.values())
+
+
+def _kinds(generation: Generation) -> dict[str, tuple[object, ...]]:
+    """By address: what makes a listener another one when it changes, because its connections begin otherwise."""
+    return {
+        str(one.address): (one.protocol, one.trusted_proxies if one.proxy_protocol else None)
+        for one in generation.settings.listeners
+    }
 
 
 def _application(site: Site) -> Callable[[], Http1]:
     return lambda: Http1(site)
-
-
-def _telling(access: AccessLog, causes: Causes) -> Callable[[Finished], None]:
-    def finished(ended: Finished) -> None:
-        access.finished(ended)
-        if ended.cut is not None or not isinstance(ended.outcome, Authorized):
-            causes.finished(ended)
-
-    return finished
-
-
-def _bound(address: Address, undo: contextlib.AsyncExitStack) -> socket.socket:
-    """A socket that is closed, and whose file is removed, should the start fail."""
-    sock = bind_socket(address)
-    if isinstance(address, UnixAddress):
-        undo.callback(address.path.unlink, missing_ok=True)
-    undo.callback(sock.close)
-    return sock
-
-
-def _access_log(settings: Settings) -> AccessLog:
-    target = settings.logs.access
-    try:
-        if target not in STREAMS:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-        return AccessLog.open(target)
-    except OSError as wrong:
-        raise StartError([f"logs.access: {target}: {wrong.strerror or wrong}"]) from None
-
-
-def _decision_log(parts: Parts) -> DecisionLog | None:
-    settings = parts.settings
-    path = settings.logs.decisions
-    if path is None:
-        return None
-    try:
-        return DecisionLog.open(
-            path,
-            required=settings.decisions.required,
-            entrypoint=settings.policy.entrypoint,
-            reads=lambda: parts.engine.reads,
-        )
-    except OSError as wrong:
-        raise StartError([f"logs.decisions: {wrong}"]) from None
-
-
-def serve(settings: Settings) -> int:
-    """Serve until told to stop; the exit code."""
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> int:
-    signals = _Signals()
-    server = await Server.start(settings)
-    signals.reopen = server.reopen_logs
-    try:
-        for line in summary(server.parts, server.addresses):
-            _say(line)
-        _say("serving")
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 50, 50)
-        told = await signals.stop()
-        seconds = settings.drain if told == signal.SIGTERM else INTERRUPT_DRAIN
-        _say(f"draining for at most {seconds:g} s; another signal ends at once")
-        cut = await _first(server.drain(seconds), signals.stop())
-        if cut:
-            _say(f"ended with {cut} connections cut")
-    finally:
-        await server.close()
-    return 0
-
-
-async def _first(drain: Coroutine[Any, Any, int], stop: Coroutine[Any, Any, int]) -> int | None:
-    """How many connections a drain left open; None when it was cut short."""
-    draining, stopping = asyncio.ensure_future(drain), asyncio.ensure_future(stop)
-    await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (draining, stopping):
-        task.cancel()
-    await asyncio.gather(draining, stopping, return_exceptions=True)
-    return None if draining.cancelled() else draining.result()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the start-up summary
-
-
-class _Signals:
-    """Signals as events: SIGTERM and SIGINT stop, SIGUSR1 reopens logs where there is such a signal."""
-
-    def __init__(self) -> None:
-        self.reopen: Callable[[], None] = lambda: None
-        self._told: asyncio.Queue[int] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                loop.add_signal_handler(number, self._told.put_nowait, number)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda told, _: loop.call_soon_threadsafe(self._told.put_nowait, told))
-        if hasattr(signal, "SIGUSR1"):
-            loop.add_signal_handler(signal.SIGUSR1, self._reopen)
-
-    def _reopen(self) -> None:
-        self.reopen()
-
-    async def stop(self) -> int:
-        """The next signal to stop."""
-        return await self._told.get()

@@ -28,9 +28,9 @@ decision := {"allow": true, "headers": {"X-Role": "reader"}} if {
 CONFIGURATION = """\
 version: 1
 listeners:
-  - address: 127.0.0.1:0
+  - address: {address}
     certificates: [{{certificate: gateway.pem, key: gateway.key}}]
-    client_certificates: {{authorities: [ca.pem], mode: {mode}{crl}}}
+    client_certificates: {{authorities: {authorities}, mode: {mode}{crl}}}
 issuers:
   - {{issuer: "{issuer}", audiences: [ztproxy], algorithms: [RS256], jwks_uri: "{issuer}/keys", authorities: [ca.pem]}}
 policy: {policy}
@@ -47,6 +47,16 @@ assertion: {{key: var/assertion.key, issuer: "https://gateway.test"}}
 """
 
 
+HANDING_OVER = (
+    sys.executable, "-c",
+    (
+        "import os, sys; os.dup2(int(os.environ['HANDED']), 3)\n"
+        "os.environ |= {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())}; os.execv(sys.argv[1], sys.argv[1:])"
+    ),
+)  # fmt: skip
+"""Does as systemd does: the socket is descriptor 3, and the process that is told so is the program's."""
+
+
 class Gateway:
     """`ztproxy run` in a process of its own; the issuer and the backend run in the test's event loop."""
 
@@ -60,6 +70,8 @@ class Gateway:
         self._runners: list[web.AppRunner] = []
         self._process: asyncio.subprocess.Process | None = None
         self.said: list[str] = []
+        self.begun = asyncio.Event()
+        """A request has come to the backend, perhaps without its content."""
 
     @classmethod
     def again(cls, earlier: "Gateway", **options: str) -> Self:
@@ -76,10 +88,12 @@ class Gateway:
         self.issuer = TokenIssuer(f"https://localhost:{self.issuer_port}")
         if "start_issuer" not in self.options:
             await self.start_issuer()
-        backend = free_port()
+        self.backend_port = backend = free_port()
         await self._serve(self._backend_application(), backend)
         options = {
             "mode": "optional",
+            "address": "127.0.0.1:0",
+            "authorities": "[ca.pem]",
             "crl": "",
             "policy": "{path: policies, show_reasons: true, deadline: 1s}",
             "limits": "{}",
@@ -99,10 +113,14 @@ class Gateway:
 
     async def start(self) -> None:
         """Run the program and wait until it serves."""
+        handed = self.options.get("handed")
+        program = [sys.executable, "-m", "ztproxy", "run", "--config", str(self.folder / "z.yaml")]
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ztproxy", "run", "--config", str(self.folder / "z.yaml"),
-            stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
+            *(program if handed is None else [*HANDING_OVER, *program]),
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "HANDED": handed or ""},
+            pass_fds=[] if handed is None else [int(handed)],
+        )
         async with asyncio.timeout(30):
             while not (line := await self.line()).startswith("serving"):
                 if line.strip().startswith("listening on https://"):
@@ -195,6 +213,7 @@ class Gateway:
         application = web.Application(client_max_size=1 << 30)
 
         async def show(request: web.Request) -> web.Response:
+            self.begun.set()
             body = await request.read()
             seen = {
                 "method": request.method,

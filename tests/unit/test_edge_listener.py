@@ -193,3 +193,13 @@ async def test_connections_and_handshakes_are_counted(tmp_path: Path) -> None:
         dial(service.port).close()
         await until(lambda: service.listener.accepted == 2)
         assert service.listener.completed == 1
+
+
+async def test_the_file_of_a_shared_socket_is_not_ours_to_remove(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with bind_socket(UnixAddress(path)) as kept:
+        listener = Listener(kept.dup(), f"unix:{path}", Recorder, shared=True)
+        await listener.start()
+        listener.close()
+        assert path.exists()
+        assert kept.getsockname() == str(path)

@@ -132,3 +132,27 @@ def test_a_write_that_fails_is_told_once_and_the_next_line_is_whole(tmp_path, to
     assert path.read_bytes().splitlines()[-1] == b"whole"
     assert lines.lost == 2
     assert ["No space left" in told.lines[0], "written again" in told.lines[1], len(told.lines)] == [True, True, 2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_writers_to_one_pipe_do_not_break_each_others_lines(tmp_path, told):
+    """As the workers on one standard output; a pipe takes whole what is at most PIPE_BUF long."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writers = [Lines(str(path), told) for _ in range(4)]
+    for name, writer in zip(b"abcd", writers, strict=True):
+        for _ in range(200):
+            writer.write(bytes([name]) * 300 + b"\n")
+    os.set_blocking(reader, True)
+    for writer in writers:
+        writer._closing.set()
+        writer._wake.set()
+    got = b""
+    while got.count(b"\n") < 800:
+        got += os.read(reader, 65536)
+    for writer in writers:
+        writer.close()
+    os.close(reader)
+    assert {(len(line), len(set(line))) for line in got.splitlines()} == {(300, 1)}
+    assert told.lines == []

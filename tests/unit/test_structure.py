@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "ztproxy"
 STAGES = {"edge", "routing", "identity", "limits", "policy", "upstream", "observe"}
-ANYTHING = {"serve", "parts", "summary", "admin", "cli", "demo", "__main__"}
+ANYTHING = {"serve", "generation", "check", "parts", "summary", "workers", "admin", "cli", "demo", "__main__"}
 
 
 def part(path: Path) -> str:

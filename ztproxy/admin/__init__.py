@@ -1,1 +1,1 @@
-"""What the operator asks the running proxy."""
+"""What operators and their tools reach: the admin socket and the health listener, outside of the workers."""

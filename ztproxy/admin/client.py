@@ -16,8 +16,8 @@ class UnreachableError(Exception):
 class _OverUnixSocket(http.client.HTTPConnection):
     """HTTP to a socket's file."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -26,7 +26,9 @@ class _OverUnixSocket(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(address: Address, method: str, path: str, *, token: str | None = None) -> tuple[int, bytes]:
+def ask(
+    address: Address, method: str, path: str, *, token: str | None = None, timeout: float = TIMEOUT
+) -> tuple[int, bytes]:
     """One request; the status and the content of its answer.
 
     Args:
@@ -34,6 +36,7 @@ def ask(address: Address, method: str, path: str, *, token: str | None = None) -
         method: GET, or POST for what changes something.
         path: what is asked for.
         token: for a TCP address.
+        timeout: seconds for the answer.
 
     Raises:
         UnreachableError: there was no answer.
@@ -41,9 +44,9 @@ def ask(address: Address, method: str, path: str, *, token: str | None = None) -
     if isinstance(address, UnixAddress):
         if not hasattr(socket, "AF_UNIX"):
             raise UnreachableError(f"{address}: this system's Python has no Unix sockets; use a TCP address")
-        connection: http.client.HTTPConnection = _OverUnixSocket(str(address.path))
+        connection: http.client.HTTPConnection = _OverUnixSocket(str(address.path), timeout)
     else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         connection.request(method, path, headers=headers)

@@ -35,8 +35,11 @@ from ztproxy.upstream import Upstreams
 class StreamCounts(Protocol):
     """What the registry of streams says of itself."""
 
-    opened: Mapping[str, int]
-    ended: Mapping[str, int]
+    @property
+    def opened(self) -> Mapping[str, int]: ...
+    @property
+    def ended(self) -> Mapping[str, int]: ...
+
     refused: int
 
     @property

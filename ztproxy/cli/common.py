@@ -2,12 +2,13 @@
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 
-from ztproxy.config.loading import ConfigError, find, load, naming
+from ztproxy.config.loading import ConfigError, find, load, placed
 from ztproxy.config.settings import Settings
+
+__all__ = ["COULD_NOT", "DONE", "FOUND", "CannotRunError", "file_or_exit", "placed", "settings_or_exit"]
 
 DONE, FOUND, COULD_NOT = 0, 1, 2
 
@@ -32,14 +33,6 @@ def file_or_exit(arguments: argparse.Namespace) -> Path:
     if path is None:
         raise CannotRunError(_NO_CONFIGURATION)
     return path
-
-
-def placed(problem: str, path: Path) -> str:
-    """A problem of what a configuration names, behind the place of the value that names it; policies have their own."""
-    if re.match(r"\S+\.(rego|json|ya?ml):\d+:\d+: ", problem):
-        return problem
-    place = naming(path, problem)
-    return f"{path}:{place.line}:{place.column}: {problem}" if place else f"{path}: {problem}"
 
 
 def settings_or_exit(arguments: argparse.Namespace) -> tuple[Settings, Path]:

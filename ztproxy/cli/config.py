@@ -45,7 +45,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def check(arguments: argparse.Namespace) -> int:
     """Read a configuration, and build from it what `run` would, but for its sockets."""
-    from ztproxy.serve import check as check_parts  # noqa: PLC0415 - the server's parts are needed by this command alone
+    from ztproxy.check import check as check_parts  # noqa: PLC0415 - the server's parts are needed by this command alone
 
     path = file_or_exit(arguments)
     settings, warnings = None, list[str]()

@@ -4,13 +4,14 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ztproxy.config import document
 from ztproxy.config.checks import contradictions
+from ztproxy.config.operation import Admin
 from ztproxy.config.settings import Settings
 
 VARIABLE = "ZTPROXY_CONFIG"
@@ -28,6 +29,11 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+    @classmethod
+    def at(cls, file: Path, text: str, where: document.Path, message: str) -> Self:
+        """A problem at a key of a text that was read before."""
+        return cls(file, *document.read(text).place(where), message)
 
 
 class ConfigError(Exception):
@@ -48,28 +54,33 @@ def find(argument: Path | None, environment: Mapping[str, str], folder: Path) ->
     return default if default.exists() else None
 
 
-def load(path: Path, policy: Path | None = None) -> Settings:
+def load(path: Path, policy: Path | None = None, workers: str | int | None = None) -> Settings:
     """Read and check a configuration file.
 
     Args:
         path: the file; relative paths in it count from its folder.
         policy: directory that takes the place of `policy.path`.
+        workers: number, or `auto`, that takes the place of `workers`.
 
     Raises:
         ConfigError: naming file, line and column of every problem.
     """
+    return parse(read_text(path), path, policy, workers)
+
+
+def read_text(path: Path) -> str:
+    """What stands in a configuration file. Raises `ConfigError`."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError([Problem(path, 1, 1, "the file is larger than 1 MiB")])
-        text = path.read_bytes().decode()
+        return path.read_bytes().decode()
     except OSError as wrong:
         raise ConfigError([Problem(path, 1, 1, wrong.strerror or str(wrong))]) from None
     except UnicodeDecodeError as wrong:
         raise ConfigError([Problem(path, 1, 1, f"not UTF-8 at byte {wrong.start}")]) from None
-    return parse(text, path, policy)
 
 
-def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
+def parse(text: str, path: Path, policy: Path | None = None, workers: str | int | None = None) -> Settings:
     """The settings in a text; `path` names it in errors and gives the folder that relative paths count from."""
     try:
         tree = document.read(text)
@@ -81,6 +92,8 @@ def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
         section = tree.data.get("policy") or {}
         if isinstance(section, dict):  # anything else is told by the model
             tree.data["policy"] = {**section, "path": str(policy.absolute())}
+    if workers is not None:
+        tree.data["workers"] = workers
     try:
         settings = Settings.model_validate(tree.data, context={"base": path.absolute().parent})
     except ValidationError as wrong:
@@ -88,6 +101,23 @@ def parse(text: str, path: Path, policy: Path | None = None) -> Settings:
     if found := list(contradictions(settings)):
         raise ConfigError(Problem(path, *tree.place(where), message) for where, message in found)
     return settings
+
+
+def admin_of(path: Path) -> Admin | None:
+    """The admin socket that a configuration names, whatever else is wrong with it. Raises `ConfigError`."""
+    try:
+        tree = document.read(read_text(path))
+    except document.DocumentError as wrong:
+        raise ConfigError([Problem(path, *wrong.place, wrong.message)]) from None
+    section = tree.data.get("admin") if isinstance(tree.data, dict) else None
+    if section is None:
+        return None
+    try:
+        return Admin.model_validate(section, context={"base": path.absolute().parent})
+    except ValidationError as wrong:
+        wheres = [(error, _within(tree.data, ("admin", *error["loc"]))) for error in wrong.errors(include_url=False)]
+        problems = [Problem(path, *tree.place(where), _message(error, where)) for error, where in wheres]
+        raise ConfigError(problems) from None
 
 
 def naming(path: Path, text: str) -> document.Place | None:
@@ -106,6 +136,14 @@ def naming(path: Path, text: str) -> document.Place | None:
             if found and (best is None or found.start() < best[0]):
                 best = found.start(), place
     return best[1] if best else None
+
+
+def placed(problem: str, path: Path) -> str:
+    """A problem of what a configuration names, behind the place of the value that names it; policies have their own."""
+    if re.match(r"\S+\.(rego|json|ya?ml):\d+:\d+: ", problem):
+        return problem
+    place = naming(path, problem)
+    return f"{path}:{place.line}:{place.column}: {problem}" if place else f"{path}: {problem}"
 
 
 def _at(data: Any, where: document.Path) -> Any:

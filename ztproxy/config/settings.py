@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
@@ -297,3 +298,8 @@ class Settings(Section):
     """Directory of what a restart during an outage needs: last good keys."""
     drain: Duration = 30.0
     """How long running requests may take to finish after SIGTERM."""
+    workers: Workers = 1
+    """How many processes serve; auto: one for each usable core. `--workers` overrides it."""
+    admin: Admin | None = None
+    health: Health | None = None
+    reload: Reload = Reload()

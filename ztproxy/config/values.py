@@ -73,6 +73,14 @@ class UnixAddress(NamedTuple):
 Address = TcpAddress | UnixAddress
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is a loopback address; a name for one may come to mean another."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def parse_address(value: object) -> Address:
     """An address from `0.0.0.0:8443`, `[::1]:8443` or `unix:/run/ztproxy.sock`."""
     if isinstance(value, TcpAddress | UnixAddress):
@@ -133,7 +141,8 @@ def parse_field_name(value: object) -> str:
     raise ValueError("a header name has letters, digits and dashes")
 
 
-def _readable(path: Path) -> Path:
+def must_be_readable(path: Path) -> Path:
+    """Refuse what is no file that can be read."""
     if not path.is_file():
         raise ValueError(f"{path}: " + ("is not a file" if path.exists() else "no such file"))
     if not os.access(path, os.R_OK):
@@ -200,7 +209,7 @@ PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/"
 FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
 OutputPath = Annotated[Path, AfterValidator(_from_base)]
 """A file or directory that the program makes."""
-InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(_readable)]
+InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(must_be_readable)]
 """A file that must be there."""
 InputDirectory = Annotated[Path, AfterValidator(_from_base), AfterValidator(_directory)]
 """A directory that must be there."""

@@ -87,6 +87,10 @@ class Admission:
         self._clock = clock
         self._quiet_until: dict[str, float] = {}
 
+    def renew(self, limits: Connections, trusted: Networks) -> None:
+        """Go on by other bounds; a connection that is open gives back the place that it took."""
+        self.limits, self._trusted = limits, trusted
+
     def enter(self) -> Seat | None:
         """A place for a connection that was accepted; None when there is none."""
         if self.open >= self.limits.maximum:

@@ -47,6 +47,10 @@ class Contexts(msgspec.Struct, frozen=True):
     """What the operator should know and what does not stop the start."""
     ends: tuple[tuple[str, Path, float], ...] = ()
     """Of each certificate here: what it is for (`listener`, `authority`), its file, its end in seconds since 1970."""
+    requires: bool = False
+    """Whether the handshake refuses clients without a certificate."""
+    authorities: frozenset[bytes] = frozenset()
+    """Whose certificates count, as DER: what a connection's verdict rests on."""
 
     def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> EdgeTls:
         """A server-side TLS object over two memory buffers."""
@@ -82,7 +86,15 @@ def build(listener: settings.Listener, now: float) -> Contexts:
         raise ContextError(f"{listener.address}: an https listener needs a certificate")
     default = contexts[0]
     default.sni_callback = _chooser(default, by_name)
-    return Contexts(default, by_name, asks=asked.mode != "off", warnings=tuple(warnings), ends=tuple(ends))
+    return Contexts(
+        default,
+        by_name,
+        asks=asked.mode != "off",
+        warnings=tuple(warnings),
+        requires=asked.mode == "required",
+        ends=tuple(ends),
+        authorities=frozenset(authority.public_bytes(Encoding.DER) for authority in authorities),
+    )
 
 
 def read_authorities(path: Path) -> list[x509.Certificate]:
@@ -185,15 +197,21 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _chooser(default: ssl.SSLContext, by_name: Mapping[str, ssl.SSLContext]) -> SniCallback:
-    """Choose the certificate by server name: the exact name, else a wildcard over one label, else the default."""
+    """Choose the certificate by server name: the exact name, else a wildcard over one label, else the default.
+
+    The default context holds this function, so the function does not hold the default: contexts that a reload replaced
+    would wait for the collector.
+    """
+    others = {name: None if context is default else context for name, context in by_name.items()}
 
     def choose(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext) -> None:
         if name is None:
             return
         lowered = name.lower()
         cast("EdgeTls", tls).server_name = lowered
-        chosen = by_name.get(lowered) or by_name.get("*." + lowered.partition(".")[2])
-        if chosen is not None and chosen is not default:
+        meant = lowered if lowered in others else "*." + lowered.partition(".")[2]
+        chosen = others.get(meant)
+        if chosen is not None:
             tls.context = chosen
 
     return choose

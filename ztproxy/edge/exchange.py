@@ -71,6 +71,8 @@ class Exchange(Answering):
     registered = False
     _leaving: Refusal | None = None
     """The WebSocket ends as soon as no frame is half way through."""
+    over = False
+    """It has been told of: nothing more comes."""
     _delivered = False
 
     def __init__(
@@ -82,6 +84,11 @@ class Exchange(Answering):
         self.began = began
 
     # -- what the connection asks and tells
+
+    @property
+    def deciding(self) -> bool:
+        """It waits for a decision."""
+        return self.task is not None
 
     @property
     def clogged(self) -> bool:
@@ -193,6 +200,7 @@ class Exchange(Answering):
             self.site.streams.closed(self)
         server, self.server = self.server, None
         self.site.load.in_flight -= 1
+        self.over = True
         self.site.finished(
             Finished(
                 self.outcome or Refused(GONE, self.at()),

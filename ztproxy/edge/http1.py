@@ -69,15 +69,18 @@ class Http1:
         site = self.site
         self.wire = wire
         self.connection = connection
-        trusted = () if connection.anonymous else site.reading.trusted_proxies
-        origin = Origin(connection, read_peer(connection.peer, trusted))
-        self._requests = Requests(self, origin, self._queue)
+        self._requests = Requests(self, self._origin(), self._queue)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, site.monotonic, self._expired)
         self._deadline.within(site.head_limits.seconds)
         site.connections.add(self)
         if site.draining:
             self.drain()
+
+    def _origin(self) -> Origin:
+        connection = self.connection
+        trusted = () if connection.anonymous else self.site.reading.trusted_proxies
+        return Origin(connection, read_peer(connection.peer, trusted))
 
     def received(self, data: bytes) -> None:
         """Octets of requests, or of whatever was switched to."""
@@ -138,6 +141,34 @@ class Http1:
     def exchanges(self) -> tuple[Exchange, ...]:
         """The one that is under way, if any."""
         return (self._queue[0],) if self._queue else ()
+
+    def renew(self, site: Site, connection: Connection) -> Exchange | None:
+        """Serve by another site from now on; returns the exchange that ends under the one it began with.
+
+        A request that has been read already, and only waits for the loop's turn to end, begins now, by the rules that
+        it was read by. Those pipelined behind one that is under way would be judged by rules that no longer count
+        when their turn comes: they are not served, and the connection ends before them (RFC 9112 §9.3.2).
+        """
+        if self._queue and not self._queue[0].started and not self.stalled:
+            self._due = True
+            self.advance()
+        queue = self._queue
+        left = queue[0] if queue and queue[0].started else None
+        if len(queue) > (left is not None):
+            queue.clear()
+            if left is not None:
+                left.persistent = False
+                queue.append(left)
+            self._requests.exhausted = True
+            self._backlog = b""
+        old, self.site, self.connection = self.site, site, connection
+        if self in old.connections:
+            old.connections.discard(self)
+            site.connections.add(self)
+        self._requests.renew(self._origin())
+        if not queue and self._requests.exhausted:
+            self._close()
+        return left
 
     # -- ztproxy.edge.exchange.Carrier
 

@@ -1,95 +1,24 @@
-"""Sockets: binding them, accepting connections, and ending both in an orderly way.
-
-Binding is a step of its own, so that every socket is bound before any begins to serve.
-"""
+"""Accepting connections on a bound socket, and ending both in an orderly way."""
 
 import asyncio
-import os
 import socket
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ztproxy import model
 from ztproxy.config.edge import Connections
-from ztproxy.config.values import Address, TcpAddress, UnixAddress
+from ztproxy.config.values import TcpAddress
 from ztproxy.edge.admission import Admission
+from ztproxy.edge.binding import BACKLOG, BindError, bind_socket
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.forwarded import Networks
 from ztproxy.edge.proxied import Proxied
 from ztproxy.edge.tls import Describe, TlsWire
+from ztproxy.edge.trust import judged, judged_anew
 from ztproxy.edge.wire import Application, PlainWire, SocketWire
 
-BACKLOG = 4096
-SOCKET_MODE = 0o660
-
-
-class BindError(Exception):
-    """An address cannot be listened on; the message says which and why."""
-
-
-def bind_socket(address: Address) -> socket.socket:
-    """A bound socket that does not listen yet.
-
-    Raises:
-        BindError: the address is taken, not ours, or not allowed.
-    """
-    try:
-        return _bind_unix(address.path) if isinstance(address, UnixAddress) else _bind_tcp(address)
-    except OSError as wrong:
-        raise BindError(f"cannot listen on {address}: {wrong.strerror or wrong}") from None
-    except UnicodeError:
-        raise BindError(f"cannot listen on {address}: that is no host name") from None
-
-
-def _bind_tcp(address: TcpAddress) -> socket.socket:
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, target = min(found, key=lambda one: one[0] != socket.AF_INET)
-    sock = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.settimeout(0)
-        sock.bind(target)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_unix(path: Path) -> socket.socket:
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~SOCKET_MODE)
-    try:
-        sock.settimeout(0)
-        sock.bind(str(path))
-    except OSError:
-        sock.close()
-        raise
-    finally:
-        os.umask(before)
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket's file that nobody answers at any more; anything else there is somebody's."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(0, "a file that is no socket is in the way")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-    raise FileExistsError(0, "another process answers there")
+__all__ = ["BindError", "Listener", "bind_socket"]
 
 
 class Listener:
@@ -105,6 +34,7 @@ class Listener:
         admission: how many connections may be open; by default as many as the settings' defaults say.
         balancers: networks of those who begin with a PROXY header, and who alone may connect; None: nobody does.
         wall: the clock, seconds since 1970.
+        shared: others listen on the socket too: the file of a Unix socket is not ours to remove.
     """
 
     def __init__(
@@ -119,6 +49,7 @@ class Listener:
         admission: Admission | None = None,
         balancers: Networks | None = None,
         wall: Callable[[], float] = time.time,
+        shared: bool = False,
     ) -> None:
         if contexts is not None and contexts.asks and describe is None:
             raise ValueError("client certificates are asked for, and nobody reads them")
@@ -141,6 +72,7 @@ class Listener:
         self._empty.set()
         self._server: asyncio.AbstractServer | None = None
         self._path, self._inode = _file_of(sock)
+        self._shared = shared
         bound = sock.getsockname()
         self.port: int = bound[1] if isinstance(bound, tuple) else 0
         """The port that it really listens on, also for port 0; 0 for a Unix socket."""
@@ -164,11 +96,36 @@ class Listener:
             raise ValueError("a plaintext listener has no TLS contexts")
         return self._contexts
 
-    def describe(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal:
-        """The client certificate, read."""
-        if self._describe is None:
-            raise ValueError("nobody reads client certificates here")
-        return self._describe(chain)
+    def shown(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal | None:
+        """The client certificate, read; judged by the trust of now: it may have changed since the handshake began."""
+        certificate = None
+        if chain:
+            if self._describe is None:
+                raise ValueError("nobody reads client certificates here")
+            certificate = self._describe(chain)
+        return judged(certificate, self.contexts)
+
+    def renew(
+        self,
+        application: Callable[[], Application],
+        contexts: Contexts | None,
+        on_handshake_failed: Callable[[model.HandshakeFailed], None],
+    ) -> None:
+        """Serve new connections by a newer configuration. Open ones go on; `judged_anew` says what they are now."""
+        if (contexts is None) != (self._contexts is None):
+            raise ValueError("plaintext and TLS are different listeners")
+        self.application = application
+        self.handshake_failed = on_handshake_failed
+        self._contexts = contexts
+
+    def admit(self, limits: Connections, trusted: Networks) -> None:
+        """Bound connections by a newer configuration; those that are open count as they did."""
+        self.admission.renew(limits, trusted)
+        self.handshake_timeout = limits.handshake_timeout
+
+    def judged_anew(self, connection: model.Connection) -> model.Connection:
+        """An open connection under the listener's present trust."""
+        return judged_anew(connection, self._contexts)
 
     async def start(self) -> None:
         """Listen and serve.
@@ -201,7 +158,7 @@ class Listener:
             self._server.close()
             self._server = None
         self._socket.close()
-        if self._path is not None and _inode_of(self._path) == self._inode:
+        if not self._shared and self._path is not None and _inode_of(self._path) == self._inode:
             self._path.unlink(missing_ok=True)
         self._path = None
 

@@ -87,6 +87,11 @@ class Requests:
         self.exhausted = True
         self._llhttp = None
 
+    def renew(self, origin: Origin) -> None:
+        """Read by the carrier's new site: what was remembered of the fields was read by another's rules."""
+        self._origin = origin
+        self._last_section = None
+
     def parse(self, data: bytes) -> bytes:
         """Parse a slice, and return what is left."""
         current, llhttp = self.current, self._llhttp

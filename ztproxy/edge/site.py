@@ -19,7 +19,7 @@ from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
 from ztproxy.edge.streams import Exchange, Streams
 from ztproxy.exchange import Forward
-from ztproxy.model import Arrived, Finished, Outcome, Refusal
+from ztproxy.model import Arrived, Connection, Finished, Outcome, Refusal
 from ztproxy.turn import turn_of
 
 logger = logging.getLogger("ztproxy.edge")
@@ -28,14 +28,31 @@ Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
 Charge = Callable[[Arrived], Coroutine[Any, Any, Refusal | None]]
 
 
+class UnderWay(Protocol):
+    """An exchange that goes on under the configuration that it began with."""
+
+    @property
+    def deciding(self) -> bool:
+        """Whether it still waits for a decision."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+
+
 class Open(Protocol):
-    """A connection that can be told to come to an end."""
+    """A connection that can be told to come to an end, or to go on by a newer configuration."""
+
+    connection: Connection
 
     def drain(self) -> None:
         """Close at once if idle, else after the exchange that is under way."""
 
     def exchanges(self) -> Iterable[Exchange]:
         """What is under way on it."""
+
+    def renew(self, site: "Site", connection: Connection) -> "UnderWay | None":
+        """Serve what is asked from now on by another site; what is under way ends by the one it began with."""
 
 
 class Site:

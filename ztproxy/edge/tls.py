@@ -40,8 +40,8 @@ class TlsEndpoint(Endpoint, Protocol):
     def contexts(self) -> Contexts:
         """What is shown and asked for."""
 
-    def describe(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal:
-        """The client certificate, read."""
+    def shown(self, chain: tuple[bytes, ...], /) -> model.Certificate | model.Refusal | None:
+        """The client certificate, read; None where there is none and none is needed."""
 
     def handshake_completed(self) -> None:
         """Count it."""
@@ -241,7 +241,7 @@ class TlsWire(SocketWire):
             peer_port=peer.port,
             local_port=peer.local_port,
             tls=model.Tls(version=tls.version() or "", cipher=cipher[0] if cipher else "", server_name=tls.server_name),
-            unchecked_certificate=endpoint.describe(chain) if chain else None,
+            unchecked_certificate=endpoint.shown(chain),
             anonymous=self._anonymous(),
         )
         application: Application = endpoint.application()

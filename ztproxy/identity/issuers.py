@@ -35,6 +35,21 @@ class Clock(msgspec.Struct, frozen=True):
     monotonic: Callable[[], float]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What a store of keys knows."""
+
+    source: object
+    """Whom it asks, where, and how that one is verified."""
+    keys: KeySet
+    fetched_at: float
+    """Seconds since 1970."""
+    refresh_at: float
+    next_attempt: float
+    """Monotonic."""
+    failures: int
+    last_failure: str
+
+
 class KeyStore:
     """The keys of one issuer.
 
@@ -48,8 +63,13 @@ class KeyStore:
         saved: SavedKeys,
         max_stale: float,
         clock: Clock,
+        *,
+        source: object = None,
     ) -> None:
         self.issuer = issuer
+        self.taken_over = False
+        """Its keys are those of a store before it."""
+        self._source = source
         self.keys = KeySet()
         self.usable_until = float("-inf")
         self.failures = 0
@@ -78,9 +98,29 @@ class KeyStore:
             self.keys = saved.keys
             self.usable_until = saved.fetched_at + self._max_stale
 
+    def standing(self) -> "Standing":
+        """How it stands, for a store that takes its place."""
+        # What is being fetched here comes to nobody's use there: that one may ask at once.
+        next_attempt = self._next_attempt if self._running is None else float("-inf")
+        fetched_at = self.usable_until - self._max_stale
+        return Standing(
+            self._source, self.keys, fetched_at, self._refresh_at, next_attempt, self.failures, self.last_failure
+        )
+
+    def take_over(self, before: "Standing") -> None:
+        """Go on with the keys and the schedule of a store that asked the same source in the same way."""
+        usable_until = before.fetched_at + self._max_stale
+        if self._source is None or self._source != before.source or usable_until < self.usable_until:
+            return
+        self.taken_over = True
+        self.keys, self.usable_until = before.keys, usable_until
+        self._refresh_at, self._next_attempt = before.refresh_at, before.next_attempt
+        self.failures, self.last_failure = before.failures, before.last_failure
+
     def start(self) -> None:
         """Begin the first fetch and keep the keys fresh from then on, without waiting."""
-        self._begin()
+        if self._clock.monotonic() >= self._refresh_at:
+            self._begin()
         self._keeper = asyncio.get_running_loop().create_task(self._keep_fresh())
 
     async def close(self) -> None:

@@ -57,10 +57,18 @@ class Identity:
     async def start(self) -> None:
         """Take up saved keys and begin to fetch; does not wait for any issuer."""
         for store in self._stores:
-            store.load()
+            if not store.taken_over:
+                store.load()
             store.start()
         create_task = asyncio.get_running_loop().create_task
         self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
+
+    def take_over(self, previous: "Identity") -> None:
+        """Go on with the keys of issuers that are the same; verdicts about tokens are made anew."""
+        known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
+        for store in self._stores:
+            if before := known.get(store.issuer):
+                store.take_over(before.standing())
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
@@ -87,6 +95,13 @@ class Identity:
     def revocation(self) -> Mapping[str, Revocation]:
         """By listener that has revocation lists."""
         return self._revocation
+
+    def unready(self) -> Iterator[str]:
+        """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
+        now = self._clock.wall()
+        for store in self._stores:
+            if now >= store.usable_until:
+                yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
 
     async def identify(self, routed: Routed) -> Identified | Refusal:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
@@ -150,6 +165,7 @@ def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
         SavedKeys(settings.state / "keys", issuer.issuer, issuer.jwks_uri),
         issuer.max_stale,
         clock,
+        source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
     )
     expected = Expected(frozenset(issuer.audiences), issuer.leeway)
     return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

@@ -183,6 +183,13 @@ class Limits:
         """Whether the shared storage answers; None where there is none."""
         return None if self._shared is None else not self._shared.away
 
+    def take_over(self, previous: "Limits") -> None:
+        """Go on with the buckets in the process as full as they are; those of rules that changed have other names."""
+        previous._local.resize(self._local)  # noqa: SLF001 - one of its own kind
+        self._local = previous._local  # noqa: SLF001 - one of its own kind
+        self._noted = previous._noted  # noqa: SLF001 - one of its own kind
+        self.would_have_refused = previous.would_have_refused
+
     async def close(self) -> None:
         """Close the storage's connections."""
         if self._shared is not None:

@@ -31,6 +31,10 @@ class Table:
     def __len__(self) -> int:
         return len(self._arrivals)
 
+    def resize(self, like: "Table") -> None:
+        """Hold as many buckets as another table may from now on; no bucket is forgotten for it."""
+        self._maximum = like._maximum  # noqa: SLF001 - one of its own kind
+
     def clear(self) -> None:
         """Forget everything."""
         self._arrivals.clear()
@@ -103,4 +107,4 @@ class Table:
                 heappop(ends)
                 del arrivals[key]
                 room += 1
-        return room
+        return max(room, 0)

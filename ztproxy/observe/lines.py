@@ -5,6 +5,7 @@ What waits is bounded; lines beyond that are dropped and counted, never waited f
 
 import os
 import select
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,8 @@ _GATHER = 0.05
 """Seconds in which lines gather into one write."""
 _BOUND = 8 * 1024 * 1024
 """Octets that may wait."""
+_WHOLE = getattr(select, "PIPE_BUF", 512)
+"""Octets that a pipe takes whole or not at all, whoever else writes to it."""
 _STREAMS = {"stdout": 1, "stderr": 2}
 _NEWLINE = b"\n"
 
@@ -44,6 +47,7 @@ class Lines:
         self._report = report
         self._bound = bound
         self._descriptor = self._open()
+        self._piecewise = not _is_file(self._descriptor)
         self._waiting: deque[bytes] = deque()
         self._taken = 0  # octets, counted by the caller's thread alone
         self._given = 0  # octets, counted by the writing thread alone
@@ -130,7 +134,7 @@ class Lines:
 
     def _write_some(self, rest: memoryview) -> int:
         try:
-            return os.write(self._descriptor, rest)
+            return os.write(self._descriptor, _whole_lines(rest) if self._piecewise else rest)
         except BlockingIOError:  # somebody made the stream non-blocking
             select.select((), (self._descriptor,), (), 1.0)
             return 0
@@ -146,3 +150,20 @@ class Lines:
         elif self._losing:
             self._losing = False
             self._report(f"log {self._target}: written again; {lost} lines were lost so far")
+
+
+def _is_file(descriptor: int) -> bool:
+    """Whether what is appended stays in one piece, however long it is."""
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _whole_lines(text: memoryview) -> memoryview:
+    """As many lines as a pipe takes in one piece, at least one: several workers write to it."""
+    piece = bytes(text[:_WHOLE])
+    end = piece.rfind(_NEWLINE)
+    if end < 0:
+        end = bytes(text).find(_NEWLINE)
+    return text[: end + 1] if end >= 0 else text
