@@ -171,7 +171,7 @@ def test_who_waits_goes_in_turn_as_soon_as_there_is_room(build, loop):
 
 
 def test_the_queue_is_bounded(build):
-    cluster = build(queue={"length": 1})
+    cluster = build(queue={"length": 1}, maximum_requests=1)
     assert cluster.wait(Waiting())
     assert not cluster.wait(Waiting())
 

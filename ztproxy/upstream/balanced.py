@@ -168,7 +168,7 @@ class BalancedExchange(Exchange):
         if blame:
             self._blame()
         self._leave(member)
-        following.retries += 1
+        member.retries += 1
         self._begin(following)
         return True
 
