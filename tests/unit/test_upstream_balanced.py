@@ -55,7 +55,7 @@ async def test_where_one_fails_another_is_asked(scene, how, method):
     assert (client.status, client.refusal) == (200, None)
     assert (len(bad.heads), len(good.heads)) == (1, 1)
     first, second = upstreams.view()
-    assert (first.failures, second.failures, first.retries, second.retries) == (1, 0, 0, 1)
+    assert (first.failures, second.failures, first.retries, second.retries) == (1, 0, 1, 0)
     assert (first.in_flight, second.in_flight) == (0, 0)
 
 
@@ -92,7 +92,7 @@ async def test_the_budget_is_given_back(scene):
     upstreams = scene.build(bad.url, good.url, retries={"share": 0, "minimum": 1}, outliers={"failures": 1000})
     for _ in range(6):
         assert (await exchange(upstreams)).status == 200
-    assert upstreams.view()[1].retries == 3
+    assert upstreams.view()[0].retries == 3
 
 
 async def test_a_response_that_counts_as_a_failure_is_asked_for_elsewhere(scene):
@@ -275,6 +275,18 @@ async def test_a_websocket_holds_its_place(scene):
     assert (await exchange(upstreams)).refusal is not None
     forwarded.abort()
     assert upstreams.view()[0].in_flight == 0
+
+
+async def test_a_silent_stream_does_not_count_against_its_server(scene):
+    stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    stalled = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+    for answer, failures in ((stream, 0), (stalled, 1)):
+        server = await scene.start(and_wait(answer))
+        upstreams = scene.build(
+            server.url, maximum_requests=9, timeouts={"idle": "50ms"}, route={"streams": {"idle": "50ms"}}
+        )
+        assert (await exchange(upstreams)).aborted is not None
+        assert upstreams.view()[0].failures == failures
 
 
 async def test_an_unexpected_failure_of_connecting_is_internal(scene, monkeypatch):

@@ -5,10 +5,7 @@ from ztproxy.upstream.budget import RetryBudget
 
 
 def granted(budget: RetryBudget, in_flight: int) -> int:
-    count = 0
-    while budget.take(in_flight):
-        count += 1
-    return count
+    return sum(budget.take(in_flight) for _ in range(500))
 
 
 def test_a_share_of_what_is_in_flight():

@@ -44,6 +44,15 @@ class Waiting:
         self.gave_up = True
 
 
+def take(member: Member) -> None:
+    member.in_flight += 1
+
+
+def give_back(cluster: Cluster, member: Member) -> None:
+    member.in_flight -= 1
+    cluster.make_room()
+
+
 @pytest.fixture
 def loop():
     return FakeLoop()
@@ -120,9 +129,9 @@ def test_one_that_is_preferred_is_taken_while_it_may_be(build):
     cluster = build(maximum_requests=1)
     third = cluster.members[2]
     assert [cluster.pick(0, 1000.0, preferred=third) for _ in range(3)] == [third] * 3
-    cluster.take(third)
+    take(third)
     assert cluster.pick(0, 1000.0, preferred=third) is not third
-    cluster.give_back(third)
+    give_back(cluster, third)
     fail(cluster, third, 1000.0)
     assert cluster.pick(0, 1000.0, preferred=third) is not third
 
@@ -142,36 +151,36 @@ def test_each_has_a_bounded_number_in_flight(build):
     cluster = build(maximum_requests=2, maximum_connections=5)
     taken = []
     while (member := cluster.pick(0, 1000.0)) is not None:
-        cluster.take(member)
+        take(member)
         taken.append(member.index)
     assert sorted(taken) == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_lower_limit_counts(build):
     cluster = build("http://10.0.0.1:80", maximum_requests=5, maximum_connections=1)
-    cluster.take(cluster.pick(0, 1000.0))
+    take(cluster.pick(0, 1000.0))
     assert cluster.pick(0, 1000.0) is None
 
 
 def test_who_waits_goes_in_turn_as_soon_as_there_is_room(build, loop):
     cluster = build("http://10.0.0.1:80", maximum_requests=1)
     only = cluster.members[0]
-    cluster.take(only)
+    take(only)
     first, second = Waiting(), Waiting()
     assert cluster.wait(first)
     assert cluster.wait(second)
-    cluster.give_back(only)
-    first.proceed = lambda member: cluster.take(member) or setattr(first, "member", member)
+    give_back(cluster, only)
+    first.proceed = lambda member: take(member) or setattr(first, "member", member)
     loop.turn()
     assert (first.member, second.member) == (only, None)
-    cluster.give_back(only)
+    give_back(cluster, only)
     loop.turn()
     assert second.member is only
     assert not cluster.queue
 
 
 def test_the_queue_is_bounded(build):
-    cluster = build(queue={"length": 1})
+    cluster = build(queue={"length": 1}, maximum_requests=1)
     assert cluster.wait(Waiting())
     assert not cluster.wait(Waiting())
 
@@ -179,10 +188,10 @@ def test_the_queue_is_bounded(build):
 def test_who_left_is_not_called(build, loop):
     cluster = build("http://10.0.0.1:80", maximum_requests=1)
     only, waiting = cluster.members[0], Waiting()
-    cluster.take(only)
+    take(only)
     cluster.wait(waiting)
     cluster.leave(waiting)
-    cluster.give_back(only)
+    give_back(cluster, only)
     loop.turn()
     assert waiting.member is None
 

@@ -45,13 +45,12 @@ async def test_a_server_on_a_unix_socket(scene, tmp_path):
     path = tmp_path / "app.sock"
     server = RawServer(always(OK))
     server._listener = await asyncio.start_unix_server(server._serve, path)
+    scene._servers.append(server)
     upstreams = scene.build(f"unix:{path}")
     for _ in range(2):
         assert (await exchange(upstreams)).content == b"ok"
     assert len(server.peers) == 1
     assert b"\r\nHost: localhost\r\n" in server.heads[0]
-    await upstreams.close()
-    await server.stop()
 
 
 async def test_no_server_on_a_unix_socket(scene, tmp_path):
@@ -68,22 +67,24 @@ def six(port: int):
     return (int(socket.AF_INET6), int(socket.SOCK_STREAM), 6, "", ("::1", port, 0, 0))
 
 
-def named(lookup, **upstream) -> Upstreams:
+def named(scene: Scene, lookup, **upstream) -> Upstreams:
     async def asked(host, port):
         assert host == "app.test"
         return lookup(port)
 
-    return Upstreams.build(settings("http://app.test:80", **upstream), lookup=asked)
+    scene._upstreams.append(Upstreams.build(settings("http://app.test:80", **upstream), lookup=asked))
+    return scene._upstreams[-1]
 
 
-async def servers(count: int) -> tuple[list[RawServer], int]:
+async def servers(scene: Scene, count: int) -> tuple[list[RawServer], int]:
     """Servers at several addresses on one port."""
-    made = [await RawServer.start(always(OK))]
+    made = [await scene.start(always(OK))]
     port = made[0].port
     for number in range(2, count + 1):
         server = RawServer(always(OK))
         server._listener = await asyncio.start_server(server._serve, f"127.0.0.{number}", port)
         made.append(server)
+        scene._servers.append(server)
     return made, port
 
 
@@ -93,34 +94,29 @@ async def close_connections(upstreams: Upstreams) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
-async def test_a_names_addresses_are_used_in_turn():
-    made, port = await servers(3)
-    upstreams = named(lambda _: [loopback(number, port) for number in (1, 2, 3)])
+async def test_a_names_addresses_are_used_in_turn(scene):
+    made, port = await servers(scene, 3)
+    upstreams = named(scene, lambda _: [loopback(number, port) for number in (1, 2, 3)])
     for _ in range(6):
         assert (await exchange(upstreams)).content == b"ok"
         await close_connections(upstreams)
     assert Counter(len(server.peers) for server in made) == {2: 3}
     assert b"\r\nHost: app.test\r\n" in made[0].heads[0]
-    await upstreams.close()
-    for server in made:
-        await server.stop()
 
 
-async def test_an_address_that_refuses_is_passed_over():
-    server = await RawServer.start(always(OK))
+async def test_an_address_that_refuses_is_passed_over(scene):
+    server = await scene.start(always(OK))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = taken.getsockname()[1]
-        upstreams = named(lambda _: [six(closed), loopback(1, closed), loopback(1, server.port)])
+        upstreams = named(scene, lambda _: [six(closed), loopback(1, closed), loopback(1, server.port)])
         for _ in range(3):
             assert (await exchange(upstreams)).content == b"ok"
             await close_connections(upstreams)
-    await upstreams.close()
-    await server.stop()
 
 
-async def test_an_address_that_does_not_answer_is_raced():
-    server = await RawServer.start(always(OK))
+async def test_an_address_that_does_not_answer_is_raced(scene):
+    server = await scene.start(always(OK))
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -128,20 +124,18 @@ async def test_an_address_that_does_not_answer_is_raced():
             filling.setblocking(False)
             filling.connect_ex(listening.getsockname())
         deaf = listening.getsockname()[1]
-        upstreams = named(lambda _: [loopback(1, deaf), loopback(1, server.port)], timeouts={"connect": "5s"})
+        upstreams = named(scene, lambda _: [loopback(1, deaf), loopback(1, server.port)], timeouts={"connect": "5s"})
         loop = asyncio.get_running_loop()
         began = loop.time()
         assert (await exchange(upstreams)).content == b"ok"
         assert loop.time() - began < 2
-        await upstreams.close()
-    await server.stop()
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
-async def test_what_is_connected_to_an_address_that_is_gone_serves_no_further_request():
-    made, port = await servers(2)
+async def test_what_is_connected_to_an_address_that_is_gone_serves_no_further_request(scene):
+    made, port = await servers(scene, 2)
     now = [loopback(1, port)]
-    upstreams = named(lambda _: list(now), resolve="1ms")
+    upstreams = named(scene, lambda _: list(now), resolve="1ms")
     assert (await exchange(upstreams)).content == b"ok"
     now[:] = [loopback(2, port)]
     await exchange(upstreams)
@@ -150,6 +144,3 @@ async def test_what_is_connected_to_an_address_that_is_gone_serves_no_further_re
     await asyncio.wait_for(made[0].peers[0].closed.wait(), 5)
     await exchange(upstreams)
     assert len(made[1].peers) == 1
-    await upstreams.close()
-    for server in made:
-        await server.stop()

@@ -167,6 +167,25 @@ async def test_its_idle_connections_are_closed(scene):
     assert upstreams.view()[0].idle == 0
 
 
+async def test_a_bug_in_a_check_is_told_and_counts_as_unwell(scene, monkeypatch):
+    (mood,), upstreams = await moody(scene, 1)
+    told = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: told.set())
+    await mood.more(1)
+
+    async def broken():
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upstreams._pools[0], "connect", broken)
+        async with asyncio.timeout(5):
+            while upstreams.view()[0].healthy:
+                await told.wait()
+                told.clear()
+    await mood.more(3)
+    assert healthy(upstreams) == [True]
+
+
 async def test_nobody_is_asked_before_the_start(scene):
     mood = Moody()
     server = await scene.start(mood)

@@ -26,6 +26,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
             yield (*at, "forward_token"), "no `issuers` are configured, so there is never a token to forward"
     yield from _overlaps(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
+    yield from _sticky(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
 
@@ -130,3 +131,18 @@ def _overlaps(settings: Settings) -> Iterator[tuple[Place, str]]:
         for host, path in itertools.product(route.hosts, route.paths):
             if (other := published.setdefault((host, segments(path)), route.name)) != route.name:
                 yield ("routes", index, "paths"), f"{host}{path} belongs to the route {other} already"
+
+
+def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """A browser has one cookie of a name for a host: two upstreams would take it from each other, again and again."""
+    owners: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
+    for index, route in enumerate(settings.routes):
+        sticky = route.upstream.sticky
+        if sticky is None:
+            continue
+        for host in route.hosts:
+            servers = frozenset(route.upstream.urls)
+            name, others = owners.setdefault((host, sticky.cookie), (route.name, servers))
+            if others != servers:
+                at = ("routes", index, "upstream", "sticky")
+                yield at, f"the route {name} has a cookie {sticky.cookie} on {host} too, for other servers"

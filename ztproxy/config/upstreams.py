@@ -197,7 +197,7 @@ class Retries(Section):
 
 
 class Queue(Section):
-    """Where requests wait while every server has as many as it may."""
+    """Where a worker's requests wait while every server has as many of them as it may."""
 
     length: int = Field(default=100, ge=0, le=100_000)
     """How many may wait; more are refused with `overloaded`."""
@@ -218,9 +218,9 @@ class Upstream(Section):
     outliers: Outliers = Outliers()
     retries: Retries = Retries()
     maximum_connections: int | None = Field(default=None, ge=1)
-    """Connections to one server; no limit when absent."""
+    """Connections of one worker to one server; no limit when absent."""
     maximum_requests: int | None = Field(default=None, ge=1)
-    """Requests in flight at one server; no limit when absent."""
+    """Requests in flight from one worker at one server; no limit when absent."""
     queue: Queue = Queue()
     slow_start: Duration | None = None
     """How long a server that comes back takes to its full share."""
@@ -255,4 +255,6 @@ class Upstream(Section):
             raise ValueError("`tls` has no effect on servers under http:// or unix:")
         if len(set(self.urls)) < len(self.urls):
             raise ValueError("a server is named twice; give it a `weight`")
+        if self.queue != Queue() and self.maximum_connections is None and self.maximum_requests is None:
+            raise ValueError("nothing waits in a `queue` without `maximum_connections` or `maximum_requests`")
         return self

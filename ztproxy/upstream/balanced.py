@@ -7,6 +7,7 @@ from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.deadlines import NEVER
 from ztproxy.upstream.forwarding import FAULTS, Exchange
 from ztproxy.upstream.member import Member
+from ztproxy.upstream.outliers import GATEWAY_ERRORS
 from ztproxy.upstream.sending import Target
 
 _RETRY_AFTER = ((b"retry-after", b"1"),)
@@ -18,15 +19,15 @@ class BalancedExchange(Exchange):
     It holds its place at a server, in the queue and in the retry budget until its end, and no longer.
     """
 
-    __slots__ = ("_attempts", "_choice", "_member", "_queued", "_retrying", "_tried", "key", "preferred")
+    __slots__ = ("_choice", "_member", "_queued", "_tried", "key", "preferred")
 
     def __init__(self, target: Target, authorized: Authorized, client: Client, choice: Choice) -> None:
         super().__init__(target, authorized, client, choice.cluster.members[0].pool)
         self._choice = choice
-        self._attempts = choice.cluster.upstream.retries.attempts
         self._member: Member | None = None
         self._tried: tuple[Member, ...] = ()
-        self._queued = self._retrying = False
+        """Those that failed it; while there are any, it holds a place in the retry budget."""
+        self._queued = False
         self._retried = True  # what `Exchange` would do by itself is done here
         hash_key = choice.hash_key
         self.key = 0 if hash_key is None else hash_key(authorized)
@@ -111,8 +112,11 @@ class BalancedExchange(Exchange):
 
     def _finish(self) -> None:
         """The response is complete."""
-        if self._connection is not None and self._member is not None:
-            self._choice.cluster.answered(self._member, self._connection.reader.status, self._target.loop.time())
+        connection, member = self._connection, self._member
+        if connection is not None and member is not None:
+            status = connection.reader.status
+            if status in GATEWAY_ERRORS or not member.record.spotless:
+                self._choice.cluster.answered(member, status, self._target.loop.time())
         super()._finish()
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -126,8 +130,10 @@ class BalancedExchange(Exchange):
             self._queued = False
             cluster.leave(self)
         if self._member is not None:
-            cluster.give_back(self._member)
-        if self._retrying:
+            self._member.in_flight -= 1
+            if cluster.queue:
+                cluster.make_room()
+        if self._tried:
             cluster.budget.give_back()
 
     # Steps.
@@ -135,7 +141,7 @@ class BalancedExchange(Exchange):
     def _begin(self, member: Member) -> None:
         self._member = member
         self._pool = member.pool
-        self._choice.cluster.take(member)
+        member.in_flight += 1
         super().start()
 
     def _blame(self) -> None:
@@ -151,24 +157,22 @@ class BalancedExchange(Exchange):
             again: the server itself may be asked once more where there is no other.
         """
         member = self._member
-        if member is None or self._ended or self._attempts == 0:
+        cluster = self._choice.cluster
+        if member is None or self._ended or len(self._tried) >= cluster.upstream.retries.attempts:
             return False
         if self._written and not (self._is_replayable() and self._authorized.arrived.upgrade is None):
             return False
-        cluster = self._choice.cluster
         tried = (*self._tried, member)
         following = cluster.pick(self.key, self._target.loop.time(), tried, self.preferred)
         if following is None and again:
             following = member
-        if following is None or not (self._retrying or cluster.budget.take(cluster.in_flight)):
+        if following is None or not (self._tried or cluster.budget.take(cluster.in_flight)):
             return False
-        self._retrying = True
-        self._attempts -= 1
         self._tried = tried
         if blame:
             self._blame()
         self._leave(member)
-        following.retries += 1
+        member.retries += 1
         self._begin(following)
         return True
 
@@ -176,8 +180,10 @@ class BalancedExchange(Exchange):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.discard()
-        self._choice.cluster.give_back(member)
         self._member = None
+        member.in_flight -= 1
+        if self._choice.cluster.queue:
+            self._choice.cluster.make_room()
         self._written = False
         self.deadline = NEVER
 

@@ -10,7 +10,7 @@ from ztproxy.config.upstreams import Upstream
 from ztproxy.upstream.balance import Balancer, balancer
 from ztproxy.upstream.budget import RetryBudget
 from ztproxy.upstream.member import Member
-from ztproxy.upstream.outliers import GATEWAY_ERRORS, may_eject
+from ztproxy.upstream.outliers import may_eject
 
 _log = logging.getLogger("ztproxy.upstream")
 _FOREVER = float("inf")
@@ -56,7 +56,6 @@ class Cluster:
         self.upstream = upstream
         self.members = tuple(members)
         self.budget = RetryBudget(upstream.retries)
-        self.in_flight = 0
         self.refused = 0
         limits = [one for one in (upstream.maximum_connections, upstream.maximum_requests) if one is not None]
         self._limit = min(limits) if limits else None
@@ -102,17 +101,10 @@ class Cluster:
             return None
         return fit[0] if len(fit) == 1 else self._balancer.pick(fit, key)
 
-    def take(self, member: Member) -> None:
-        """A request begins at a server."""
-        member.in_flight += 1
-        self.in_flight += 1
-
-    def give_back(self, member: Member) -> None:
-        """It is over there."""
-        member.in_flight -= 1
-        self.in_flight -= 1
-        if self.queue:
-            self._loop.call_soon(self._move)
+    @property
+    def in_flight(self) -> int:
+        """Requests under way at all servers together."""
+        return sum([member.in_flight for member in self.members])
 
     # Who must wait.
 
@@ -126,6 +118,10 @@ class Cluster:
     def leave(self, waiter: Waiter) -> None:
         """Wait no more."""
         self.queue.pop(waiter, None)
+
+    def make_room(self) -> None:
+        """A server has room again: whoever waits goes there once the loop turns."""
+        self._loop.call_soon(self._move)
 
     def _move(self) -> None:
         """Let those in front go where there is room."""
@@ -144,9 +140,8 @@ class Cluster:
     # How they stand.
 
     def answered(self, member: Member, status: int, now: float) -> None:
-        """A server answered a request to the end."""
-        record = member.record
-        if (status in GATEWAY_ERRORS or not record.spotless) and record.answered(status, now):
+        """A server answered a request to the end; need not be told of one without a spot that answered well."""
+        if member.record.answered(status, now):
             self._eject(member, now, f"answered {status}")
 
     def failed(self, member: Member, now: float) -> None:
@@ -177,7 +172,7 @@ class Cluster:
     def _changed(self) -> None:
         self._fit_until = -_FOREVER
         if self.queue:
-            self._loop.call_soon(self._move)
+            self.make_room()
 
     def _look(self, now: float) -> None:
         """Find out who is fit, and until when that holds."""

@@ -108,7 +108,12 @@ class NameDialler:
     async def dial(self, make: Make, tls: Tls | None) -> Connection:
         loop = asyncio.get_running_loop()
         infos = await self.addresses.get(loop.time())
-        sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=_RACE_DELAY, interleave=1, loop=loop)
+        try:
+            sock = await aiohappyeyeballs.start_connection(
+                infos, happy_eyeballs_delay=_RACE_DELAY, interleave=1, loop=loop
+            )
+        except RuntimeError as wrong:  # what uvloop makes of some failures of sockets
+            raise OSError(str(wrong)) from wrong
         try:
             _, connection = await loop.create_connection(
                 make,

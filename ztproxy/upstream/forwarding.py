@@ -173,8 +173,7 @@ class Exchange(Sending):
 
     def _fail(self, reason: Reason, cause: str) -> None:
         answered = self._answered or self.switched
-        slow_client = reason is Reason.UPSTREAM_TIMEOUT and not (answered or self._is_sent())
-        if reason in FAULTS and not (self.switched or slow_client):
+        if reason in FAULTS and (reason is not Reason.UPSTREAM_TIMEOUT or self._is_late()):
             self._blame()
         self._give_up()
         cause = f"{self._pool.name}: {cause}"
@@ -193,6 +192,11 @@ class Exchange(Sending):
     def _is_sent(self) -> bool:
         """Whether the request is complete, so that it is the server who is waited for."""
         return self._content is None or self._content.ended
+
+    def _is_late(self) -> bool:
+        """Whether it is the server that took too long: not a client whose content stands still, nor a silent stream."""
+        streams = self._target.timeouts is self._target.stream_timeouts
+        return not streams and (self._answered or self._is_sent())
 
     def _blame(self) -> None:
         """The server failed the request."""

@@ -45,7 +45,11 @@ class Checks:
         health, loop = self._health, asyncio.get_running_loop()
         await asyncio.sleep(min(health.interval, _FIRST_WITHIN) * self._random())
         while True:
-            good = await is_well(member.pool, health)
+            try:
+                good = await is_well(member.pool, health)
+            except Exception as bug:  # noqa: BLE001 - as the loop itself does; a check that ended would stand still for ever
+                loop.call_exception_handler({"message": "checking a server failed", "exception": bug})
+                good = False
             self._cluster.checked(member, loop.time(), good=good)
             await asyncio.sleep(health.interval * (1 + _JITTER * (self._random() - 0.5)))
 

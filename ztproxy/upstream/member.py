@@ -33,7 +33,7 @@ class Member:
         self.ramp = 1.0
         self.in_flight = 0
         self.retries = 0
-        """Requests sent here that another server had failed."""
+        """Requests that went on to another server after this one, or once more to this one."""
         self.record = Record(upstream.outliers)
         self.verdict = None if upstream.health is None else Verdict(upstream.health)
         self.healed_at = _NEVER
@@ -90,7 +90,7 @@ class ServerState(msgspec.Struct, frozen=True):
     requests: int
     failures: int
     retries: int
-    """Requests sent here that another server had failed."""
+    """Requests that went on to another server after this one, or once more to this one."""
     checks: int
     """Active checks made."""
 

@@ -155,7 +155,7 @@ class Pool:
     def _moved(self, gone: frozenset[tuple[Any, ...]]) -> None:
         """Addresses are no longer the server's: what is connected there serves its exchange and no other."""
         for connection in tuple(self._open):
-            if connection.transport.get_extra_info("peername", ())[:2] in gone:
+            if (connection.transport.get_extra_info("peername") or ())[:2] in gone:
                 connection.keep = 0.0
                 if connection in self._idle:
                     connection.discard()
