@@ -68,6 +68,9 @@ class Load:
     async def _until(self, there: Any) -> None:
         async with asyncio.timeout(self._patience), self._progress:
             await self._progress.wait_for(lambda: there() or self.wrong or self._failed())
+        for task in self._tasks:
+            if task.done():
+                task.result()  # raises what ended it
 
     def _failed(self) -> bool:
         return any(task.done() for task in self._tasks)
@@ -95,6 +98,8 @@ class Load:
         finally:
             if connection is not None:
                 connection[1].transport.abort()
+            async with self._progress:
+                self._progress.notify_all()
 
     async def _ask(self, number: int, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; whether the connection is good for another."""

@@ -1,4 +1,4 @@
-"""While one of two servers misbehaves under load, nobody gets another's answer; once it behaves, all is well."""
+"""While one of two servers misbehaves under load, nobody gets another's answer, and nobody fails."""
 
 from contextlib import AsyncExitStack
 
@@ -12,8 +12,8 @@ from tests.resilience.upstream import MODES, Upstream
 pytestmark = pytest.mark.slow
 
 CLIENTS = 24
-FAILED = {502, 504}
-"""What a request is answered that the broken server was asked."""
+TRIES = "{attempts: 2, minimum: 100}"
+"""Requests without content are asked for again elsewhere, where no response has begun: nobody notices."""
 
 
 @pytest.fixture
@@ -21,9 +21,10 @@ async def broken(tmp_path):
     """A sound server, one to be broken, and clients that ask."""
     async with AsyncExitStack() as stack:
         sound, weak = [await stack.enter_async_context(Upstream()) for _ in range(2)]
-        upstream = (
-            f'{{servers: ["{sound.url}", "{weak.url}"], timeouts: {{connect: 500ms, response: 500ms, idle: 1s}}}}'
-        )
+        servers = f'servers: ["{sound.url}", "{weak.url}"]'
+        timeouts = "timeouts: {connect: 500ms, response: 500ms, idle: 1s}"
+        kept = "outliers: {maximum_ejected: 0}"  # or the broken one would soon be asked no more
+        upstream = f"{{{servers}, {timeouts}, retries: {TRIES}, {kept}}}"
         gateway = await stack.enter_async_context(Gateway(tmp_path, upstream=upstream, require="[certificate]"))
         context = client_context(gateway.ca, gateway.client, tmp_path)
         load = await stack.enter_async_context(Load(gateway.port, context, CLIENTS))
@@ -51,8 +52,8 @@ async def test_a_server_that_misbehaves_gives_nobody_a_wrong_answer(broken, mode
         assert not load.wrong
     assert weak.asked > asked + CLIENTS // 2
     assert load.statuses[200] > served
-    assert set(load.statuses) <= {200, *FAILED}
-    assert mode == "half" or not load.cut
+    assert set(load.statuses) == {200}
+    assert bool(load.cut) == (mode == "half")
     weak.mode = "answers"
     await recovers(load)
 
@@ -66,4 +67,4 @@ async def test_a_server_that_is_killed_and_comes_back(broken):
         assert sound.asked > asked
         await weak.start()
         await recovers(load)
-    assert set(load.statuses) <= {200, *FAILED}
+    assert set(load.statuses) == {200}
