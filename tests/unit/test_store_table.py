@@ -123,3 +123,16 @@ def test_a_lock_that_is_not_given_back_is_not_waited_for(tmp_path, table):
         table.get("k")
     other.close()  # as the end of its process would
     assert table.get("k") is None
+
+
+def test_a_table_that_was_closed_never_touches_the_file_that_has_its_number_now(tmp_path, table):
+    number = table._descriptor
+    table.close()
+    with (tmp_path / "log").open("w+b") as log:
+        log.write(bytes(HEADER + 64 * 32))
+        log.flush()
+        os.dup2(log.fileno(), number)
+        with pytest.raises(StoreError, match="closed"):
+            table.add("k", 1, later())
+        os.close(number)
+    assert not any((tmp_path / "log").read_bytes())

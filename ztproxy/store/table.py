@@ -144,6 +144,8 @@ class Table:
 
     def lock(self, patience: float | None = None) -> None:
         """Keep other processes out; raises StoreError when it cannot be had in time."""
+        if self._descriptor < 0:
+            raise StoreError(self._file.path, "was closed")
         lock(self._descriptor, self._file.path, self._patience if patience is None else patience)
 
     def unlock(self) -> None:
@@ -195,7 +197,8 @@ class Table:
         return records
 
     def close(self) -> None:
-        """Close the file; its records stay for the others."""
+        """Close the file; its records stay for the others. Its number may soon be another file's: it is forgotten."""
+        self._descriptor = -1
         self._closing()
 
 
