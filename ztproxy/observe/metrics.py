@@ -21,7 +21,7 @@ STATUSES = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 _BOUNDS = series.DURATION.bounds
 _DECISION_BOUNDS = series.DECISION_DURATION.bounds
 _BUCKETS = len(_BOUNDS) + 1
-_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT, _ALLOWED = range(2 * _BUCKETS, 2 * _BUCKETS + 5)
+_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT = range(2 * _BUCKETS, 2 * _BUCKETS + 4)
 _RATE_LIMITED = Reason.RATE_LIMITED.word
 _NO_ANSWER = frozenset(
     reason.word
@@ -38,22 +38,24 @@ Source = Callable[[], Iterable[Reading]]
 """What a part of the proxy says of itself when a snapshot is made."""
 Counts = dict[Labels, int]
 Cell = list[float]
-"""Of one route, method and status class: the buckets of two histograms, then their sums, octets, and decisions."""
+"""Of one route, method and status class: the buckets of two histograms, their sums, and octets."""
 
 
 class Metrics:
     """One worker's figures."""
 
     __slots__ = (
-        "_broken", "_cells", "_decisions", "_engine_counts", "_engine_time", "_handshakes", "_lag", "_limited", "_past",
-        "_refusals", "_sources",
+        "_broken", "_cells", "_decisions", "_engine_counts", "_engine_time", "_handshakes", "_lag", "_limited",
+        "_others", "_past", "_refusals", "_sources",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, int], Cell] = {}
+        self._others: Counts = {}
+        """By route: those that did not end as the policy allowed them."""
         self._refusals: Counts = {}
         self._decisions: Counts = {}
-        """Those that did not allow, and those that allowed what failed later; `Cell` has the others."""
+        """But for those that allowed what then ended well: they are what is left of a route's requests."""
         self._limited: Counts = {}
         self._broken: Counts = {}
         self._handshakes: Counts = {}
@@ -76,22 +78,22 @@ class Metrics:
         """Count a request at its end."""
         outcome = finished.outcome
         decision: Decision | None
-        if type(outcome) is Authorized:
-            route, method, decision = outcome.route, outcome.arrived.method, outcome.decision
-            allowed = 1
+        if isinstance(outcome, Authorized):
+            route = outcome.route
+            method = outcome.arrived.method
+            decision = outcome.decision
         else:
             route, method, decision = self._not_forwarded(outcome)
-            allowed = 0
         key = (route, METHODS.get(method, OTHER), finished.status // 100)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = [0] * (_ALLOWED + 1)
+            cell = self._cells[key] = [0] * (_SENT + 1)
         duration = finished.duration
         cell[bisect_left(_BOUNDS, duration)] += 1
         cell[_TIME] += duration
-        cell[_RECEIVED] += finished.bytes_in
         cell[_SENT] += finished.bytes_out
-        cell[_ALLOWED] += allowed
+        if received := finished.bytes_in:
+            cell[_RECEIVED] += received
         upstream = finished.upstream_duration
         if upstream is not None:
             cell[_BUCKETS + bisect_left(_BOUNDS, upstream)] += 1
@@ -102,11 +104,10 @@ class Metrics:
         if finished.cut is not None:
             _count(self._broken, (route,))
 
-    def _not_forwarded(self, outcome: Refused | Answered | Authorized) -> tuple[str, str, Decision | None]:
+    def _not_forwarded(self, outcome: Refused | Answered) -> tuple[str, str, Decision | None]:
         """Route, method and decision of a request that went no further; counts why."""
-        if isinstance(outcome, Authorized):
-            return outcome.route, outcome.arrived.method, outcome.decision
         if isinstance(outcome, Answered):
+            _count(self._others, (NONE,))
             return NONE, outcome.at.method, None
         at, refusal = outcome.at, outcome.refusal
         if at is None:
@@ -115,6 +116,7 @@ class Metrics:
             route, method = NONE, at.method
         else:
             route, method = at.route, at.arrived.method
+        _count(self._others, (route,))
         reason = refusal.reason.word
         _count(self._refusals, (route, reason))
         if reason == _RATE_LIMITED and refusal.limit is not None:
@@ -182,12 +184,16 @@ class Metrics:
         return encode(taken)
 
     def _counted(self) -> Iterator[Reading]:
+        forwarded: dict[Labels, float] = {}
         for (route, method, status), cell in self._cells.items():
-            yield series.REQUESTS, (route, method, STATUSES.get(status, OTHER)), sum(cell[:_BUCKETS])
+            requests = sum(cell[:_BUCKETS])
+            yield series.REQUESTS, (route, method, STATUSES.get(status, OTHER)), requests
+            forwarded[route,] = forwarded.get((route,), 0) + requests
             yield series.RECEIVED, (route,), cell[_RECEIVED]
             yield series.SENT, (route,), cell[_SENT]
-            if cell[_ALLOWED]:
-                yield series.DECISIONS, (route, "allow"), cell[_ALLOWED]
+        for (route,), requests in forwarded.items():
+            if allowed := requests - self._others.get((route,), 0):
+                yield series.DECISIONS, (route, "allow"), allowed
         for of, counts in (
             (series.REFUSALS, self._refusals),
             (series.DECISIONS, self._decisions),
