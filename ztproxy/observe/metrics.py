@@ -5,13 +5,14 @@ until a snapshot is asked for.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 
 from ztproxy.model import Answered, Arrived, Authorized, Decision, Finished, HandshakeFailed, Reason, Refused
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.causes import OPERATIONAL
 from ztproxy.observe.handshakes import outcome_of
-from ztproxy.observe.series import NONE, Reading
+from ztproxy.observe.series import NONE, Reading, Series
 from ztproxy.observe.snapshot import Distribution, Labels, Snapshot, encode
 
 METHODS = {one: one for one in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")}
@@ -173,36 +174,45 @@ class Metrics:
         for source in self._sources:
             for reading in source():
                 taken.take(reading)
-        for reading in self._counted():
-            taken.take(reading)
-        for (route, _, status), cell in self._cells.items():
-            if status != 1:  # an upgraded connection lasts as long as it lasts
-                taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
+        by_route = self._by_route()
+        for route, cell in by_route.items():
+            taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
             taken.observe(series.UPSTREAM_DURATION, (route,), _distribution(cell, _BUCKETS, _UPSTREAM_TIME))
+        taken.take_all(series.RECEIVED, {(route,): cell[_RECEIVED] for route, cell in by_route.items()})
+        taken.take_all(series.SENT, {(route,): cell[_SENT] for route, cell in by_route.items()})
+        for of, counts in self._counted():
+            taken.take_all(of, counts)
         taken.observe(series.DECISION_DURATION, (), Distribution(self._engine_counts, self._engine_time))
         taken.observe(series.LOOP_LAG, (), self._lag)
         return encode(taken)
 
-    def _counted(self) -> Iterator[Reading]:
-        forwarded: dict[Labels, float] = {}
+    def _by_route(self) -> dict[str, Cell]:
+        """Each route's cells as one."""
+        sums: dict[str, Cell] = {}
+        for (route, _, status), cell in self._cells.items():
+            counted = cell
+            if status == 1:  # an upgraded connection lasts as long as it lasts
+                counted = [0] * _BUCKETS + cell[_BUCKETS:]
+                counted[_TIME] = 0
+            known = sums.get(route)
+            sums[route] = counted if known is None else list(map(add, known, counted))
+        return sums
+
+    def _counted(self) -> Iterator[tuple[Series, Mapping[Labels, float]]]:
+        requests: dict[Labels, int] = {}
+        allowed = {route: -count for route, count in self._others.items()}
         for (route, method, status), cell in self._cells.items():
-            requests = sum(cell[:_BUCKETS])
-            yield series.REQUESTS, (route, method, STATUSES.get(status, OTHER)), requests
-            forwarded[route,] = forwarded.get((route,), 0) + requests
-            yield series.RECEIVED, (route,), cell[_RECEIVED]
-            yield series.SENT, (route,), cell[_SENT]
-        for (route,), requests in forwarded.items():
-            if allowed := requests - self._others.get((route,), 0):
-                yield series.DECISIONS, (route, "allow"), allowed
-        for of, counts in (
-            (series.REFUSALS, self._refusals),
-            (series.DECISIONS, self._decisions),
-            (series.LIMIT_REFUSALS, self._limited),
-            (series.BROKEN, self._broken),
-            (series.HANDSHAKES, self._handshakes),
-        ):
-            for labels, count in counts.items():
-                yield of, labels, count
+            count = int(sum(cell[:_BUCKETS]))
+            labels = route, method, STATUSES.get(status, OTHER)
+            requests[labels] = requests.get(labels, 0) + count
+            allowed[route,] = allowed.get((route,), 0) + count
+        yield series.REQUESTS, requests
+        yield series.DECISIONS, {(*route, "allow"): count for route, count in allowed.items() if count}
+        yield series.DECISIONS, self._decisions
+        yield series.REFUSALS, self._refusals
+        yield series.LIMIT_REFUSALS, self._limited
+        yield series.BROKEN, self._broken
+        yield series.HANDSHAKES, self._handshakes
 
 
 def _count(counts: Counts, labels: Labels) -> None:
