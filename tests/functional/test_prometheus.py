@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from tests.functional.gateway import Gateway
 from tests.functional.ports import free_port
 from tests.functional.prometheus import Prometheus
+from ztproxy.config.settings import Settings
 from ztproxy.observe.catalogue import CATALOGUE
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -49,8 +51,24 @@ def test_every_alert_fires_when_it_should_and_only_then():
             assert f'alertname="{line.split()[-1]}"' in tested
 
 
+@needs_prometheus
+@pytest.mark.slow
+def test_what_the_dashboard_and_the_document_ask_is_promql(tmp_path):
+    dashboard = json.loads((DEPLOYED.parent / "grafana" / "ztproxy.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    asked = [one.replace("$__rate_interval", "1m") for one in asked]
+    document = (DEPLOYED.parents[1] / "docs" / "observability.md").read_text().split("### Labels")[0]
+    asked += re.findall(r"^\| [a-z][^|`]* \| `(.+)` \|$", document, re.MULTILINE)
+    assert len(asked) > 30
+    rules = [{"record": f"asked:{number}", "expr": one} for number, one in enumerate(asked)]
+    (tmp_path / "asked.yml").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in promtool("check", "rules", str(tmp_path / "asked.yml"))
+
+
 @pytest.fixture
 async def gateway(tmp_path):
+    if "health" not in Settings.model_fields:
+        pytest.skip("the health listener is not built in yet")
     health = free_port()
     more = f"health: {{address: '127.0.0.1:{health}'}}\nadmin: {{address: 'unix:{tmp_path}/admin.sock'}}\nworkers: 2"
     async with Gateway(tmp_path, more=more, limits=f"{{storage: 'machine://', rules: {RULES}}}") as gateway:
