@@ -1,12 +1,15 @@
 """What the admin socket and the health listener serve."""
 
+import asyncio
+
 import msgspec
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fakes import FakeClock
 from tests.observed import NOW, SERVER, ToldFleet, worker
 from ztproxy.admin import pages
-from ztproxy.observe.exposition import OPENMETRICS, PLAIN
+from ztproxy.observe.accepted import OPENMETRICS, PLAIN
 from ztproxy.observe.fleet import FleetStatus, WorkerLine
 from ztproxy.observe.status import encode
 
@@ -46,3 +49,29 @@ async def test_metrics_tell_of_the_whole_too():
     assert samples["ztproxy_reload_last_success_timestamp_seconds",] == NOW - 50
     _, media_type = await pages.metrics(fleet, "application/openmetrics-text")
     assert media_type == OPENMETRICS
+
+
+async def test_however_many_ask_the_workers_are_asked_once_a_second():
+    fleet, clock = ToldFleet(), FakeClock()
+    asked = []
+    snapshots = fleet.snapshots
+
+    async def counted():
+        asked.append(clock.now)
+        await asyncio.sleep(0)
+        return await snapshots()
+
+    fleet.snapshots = counted
+    page = pages.MetricsPage(fleet, clock)
+    told = await asyncio.gather(*(page.read() for _ in range(50)))
+    assert len(asked) == 1
+    assert {kind for _, kind in told} == {PLAIN}
+    clock.now += 0.9
+    assert (await page.read())[0] == told[0][0]
+    assert len(asked) == 1
+    clock.now += 0.2
+    await page.read("text/html")
+    assert len(asked) == 2
+    assert (await page.read("application/openmetrics-text;version=9"))[1] == OPENMETRICS
+    await page.read("application/openmetrics-text")
+    assert len(asked) == 3

@@ -5,8 +5,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from ztproxy.observe import catalogue as series
+from ztproxy.observe.accepted import OPENMETRICS, PLAIN
 from ztproxy.observe.catalogue import CATALOGUE
-from ztproxy.observe.exposition import OPENMETRICS, PLAIN, exposition
+from ztproxy.observe.exposition import exposition
 from ztproxy.observe.metrics import Metrics
 from ztproxy.observe.snapshot import Distribution, Snapshot, encode
 

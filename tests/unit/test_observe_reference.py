@@ -22,7 +22,11 @@ def test_every_series_that_a_document_or_a_rule_names_exists():
     suffixes = ("_bucket", "_sum", "_count")
     names = set(CATALOGUE)
     names |= {name + suffix for name, one in CATALOGUE.items() if one.kind == "histogram" for suffix in suffixes}
-    for path in (ROOT / "docs" / "observability.md", ROOT / "deploy/prometheus/alerts.yml"):
+    for path in (
+        ROOT / "docs" / "observability.md",
+        ROOT / "deploy/prometheus/alerts.yml",
+        ROOT / "deploy/grafana/ztproxy.json",
+    ):
         named = set(re.findall(r"\bztproxy_[a-z_]+\b", path.read_text()))
         assert named
         assert named <= names, f"{path.name}: {named - names}"

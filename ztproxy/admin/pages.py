@@ -2,17 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
+from ztproxy.admin.fresh import Fresh
 from ztproxy.observe import catalogue as series
+from ztproxy.observe.accepted import OPENMETRICS, wants_openmetrics
 from ztproxy.observe.fleet import FleetStatus, Reloads, WorkerLine, joined
 from ztproxy.observe.problems import problems
 from ztproxy.observe.series import Reading
 from ztproxy.observe.status import decode
 
+EVERY = 1.0
+"""Seconds for which a page is good."""
 STATES = ("starting", "ready", "draining", "dead")
 
 
@@ -51,6 +55,18 @@ async def metrics(fleet: Fleet, accept: str = "") -> tuple[bytes, str]:
     from ztproxy.observe.exposition import exposition  # noqa: PLC0415
 
     return exposition(await fleet.snapshots(), _of_the_whole(fleet), accept)
+
+
+class MetricsPage:
+    """The same for whoever can connect: made at most once a second, since every time is work for the workers."""
+
+    def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plain = Fresh(lambda: metrics(fleet), EVERY, clock)
+        self._openmetrics = Fresh(lambda: metrics(fleet, OPENMETRICS), EVERY, clock)
+
+    async def read(self, accept: str = "") -> tuple[bytes, str]:
+        """The page, and its media type."""
+        return await (self._openmetrics if wants_openmetrics(accept) else self._plain)()
 
 
 def _of_the_whole(fleet: Fleet) -> Iterator[Reading]:

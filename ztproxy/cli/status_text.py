@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from ztproxy.observe.fleet import FleetStatus
-from ztproxy.observe.status import IssuerStatus, ServerStatus
+from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 Row = Sequence[str]
@@ -32,57 +32,25 @@ def _lines(status: FleetStatus) -> Iterator[str]:
 
 def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     now = status.at
-    yield (
-        "workers",
-        ("PID", "STATE", "SINCE", "RESTARTS"),
-        ((str(one.pid), one.state, _ago(now - one.since), str(one.restarts)) for one in status.workers),
+    workers = ((str(one.pid), one.state, _ago(now - one.since), str(one.restarts)) for one in status.workers)
+    yield "workers", ("PID", "STATE", "SINCE", "RESTARTS"), workers
+    policies = (
+        (one.revision[:12], one.engine, one.source, one.entrypoint, _ago(now - one.loaded_at))
+        for one in status.policies
     )
-    yield (
-        "policy",
-        ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"),
-        (
-            (one.revision[:12], one.engine, one.source, one.entrypoint, _ago(now - one.loaded_at))
-            for one in status.policies
-        ),
+    yield "policy", ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"), policies
+    listeners = ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners)
+    yield "listeners", ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"), listeners
+    issuers = (_issuer(one, now) for one in status.issuers)
+    yield "issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), issuers
+    certificates = (
+        (one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates
     )
-    yield (
-        "listeners",
-        ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"),
-        ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners),
-    )
-    yield ("issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), (_issuer(one, now) for one in status.issuers))
-    yield (
-        "certificates",
-        ("USE", "OF", "FILE", "ENDS", "IN"),
-        ((one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates),
-    )
-    yield (
-        "revocation lists",
-        ("LISTENER", "AUTHORITY", "REVOKED", "MADE", "NEXT UPDATE IN"),
-        (
-            (
-                one.listener,
-                one.authority,
-                str(one.revoked),
-                _ago(now - one.this_update),
-                "never" if one.next_update is None else _in(one.next_update - now),
-            )
-            for one in status.revocation
-        ),
-    )
-    yield (
-        "servers",
-        ("ROUTE", "SERVER", "STATE", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES", "RETRIES"),
-        (
-            (
-                one.route,
-                one.server,
-                _state(one),
-                *map(str, (one.in_flight, one.connections, one.requests, one.failures, one.retries)),
-            )
-            for one in status.servers
-        ),
-    )
+    yield "certificates", ("USE", "OF", "FILE", "ENDS", "IN"), certificates
+    lists = (_revocation(one, now) for one in status.revocation)
+    yield "revocation lists", ("LISTENER", "AUTHORITY", "REVOKED", "MADE", "NEXT UPDATE IN"), lists
+    head = ("ROUTE", "SERVER", "STATE", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES", "RETRIES")
+    yield "servers", head, map(_server, status.servers)
 
 
 def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
@@ -118,8 +86,15 @@ def _issuer(one: IssuerStatus, now: float) -> Row:
     )
 
 
-def _state(server: ServerStatus) -> str:
-    return "unhealthy" if not server.healthy else "left out" if server.ejected else "ok"
+def _revocation(one: RevocationStatus, now: float) -> Row:
+    left = "never" if one.next_update is None else _in(one.next_update - now)
+    return one.listener, one.authority, str(one.revoked), _ago(now - one.this_update), left
+
+
+def _server(one: ServerStatus) -> Row:
+    state = "unhealthy" if not one.healthy else "left out" if one.ejected else "ok"
+    counts = one.in_flight, one.connections, one.requests, one.failures, one.retries
+    return one.route, one.server, state, *map(str, counts)
 
 
 def _aligned(rows: Sequence[Row]) -> Iterator[str]:

@@ -12,12 +12,10 @@ from prometheus_client.exposition import generate_latest as plain
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
+from ztproxy.observe.accepted import OPENMETRICS, PLAIN, wants_openmetrics
 from ztproxy.observe.catalogue import CATALOGUE
 from ztproxy.observe.series import Reading, Series
 from ztproxy.observe.snapshot import Distribution, Snapshot, merge
-
-PLAIN = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def exposition(snapshots: Iterable[bytes], more: Iterable[Reading] = (), accept: str = "") -> tuple[bytes, str]:
@@ -26,14 +24,13 @@ def exposition(snapshots: Iterable[bytes], more: Iterable[Reading] = (), accept:
     Args:
         snapshots: of all workers, and what is remembered of those that are gone.
         more: what is true of the whole, and no worker knows.
-        accept: the field of the request. Its parameters are not looked at: one version of each format is written.
+        accept: the field of the request.
     """
     merged = merge(snapshots)
     for reading in more:
         merged.take(reading)
-    wanted = any(part.split(";")[0].strip().lower() == "application/openmetrics-text" for part in accept.split(","))
     collector = _Merged(merged)
-    if wanted:
+    if wants_openmetrics(accept):
         return openmetrics(collector), OPENMETRICS  # type: ignore[no-untyped-call]  # the library's own lack
     return plain(collector), PLAIN
 

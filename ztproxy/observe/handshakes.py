@@ -1,9 +1,10 @@
-"""Why a TLS handshake did not come about, in a few words that a metric can have as a label."""
+"""Why a TLS handshake, or the PROXY header before it, did not come about: few enough words for a metric's label."""
 
 import re
 
 COMPLETED = "completed"
 _OUTCOMES: tuple[tuple[str, str], ...] = (
+    ("proxy-header", r"PROXY"),
     ("timed-out", r"took too long"),
     ("client-gone", r"closed the connection|connection was lost"),
     ("resumed", r"resumed a session"),

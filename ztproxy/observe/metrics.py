@@ -5,13 +5,14 @@ until a snapshot is asked for.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 
 from ztproxy.model import Answered, Arrived, Authorized, Decision, Finished, HandshakeFailed, Reason, Refused
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.causes import OPERATIONAL
 from ztproxy.observe.handshakes import outcome_of
-from ztproxy.observe.series import NONE, Reading
+from ztproxy.observe.series import NONE, Reading, Series
 from ztproxy.observe.snapshot import Distribution, Labels, Snapshot, encode
 
 METHODS = {one: one for one in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")}
@@ -21,7 +22,7 @@ STATUSES = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 _BOUNDS = series.DURATION.bounds
 _DECISION_BOUNDS = series.DECISION_DURATION.bounds
 _BUCKETS = len(_BOUNDS) + 1
-_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT, _ALLOWED = range(2 * _BUCKETS, 2 * _BUCKETS + 5)
+_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT = range(2 * _BUCKETS, 2 * _BUCKETS + 4)
 _RATE_LIMITED = Reason.RATE_LIMITED.word
 _NO_ANSWER = frozenset(
     reason.word
@@ -38,22 +39,24 @@ Source = Callable[[], Iterable[Reading]]
 """What a part of the proxy says of itself when a snapshot is made."""
 Counts = dict[Labels, int]
 Cell = list[float]
-"""Of one route, method and status class: the buckets of two histograms, then their sums, octets, and decisions."""
+"""Of one route, method and status class: the buckets of two histograms, their sums, and octets."""
 
 
 class Metrics:
     """One worker's figures."""
 
     __slots__ = (
-        "_broken", "_cells", "_decisions", "_engine_counts", "_engine_time", "_handshakes", "_lag", "_limited", "_past",
-        "_refusals", "_sources",
+        "_broken", "_cells", "_decisions", "_engine_counts", "_engine_time", "_handshakes", "_lag", "_limited",
+        "_others", "_past", "_refusals", "_sources",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, int], Cell] = {}
+        self._others: Counts = {}
+        """By route: those that did not end as the policy allowed them."""
         self._refusals: Counts = {}
         self._decisions: Counts = {}
-        """Those that did not allow, and those that allowed what failed later; `Cell` has the others."""
+        """But for those that allowed what then ended well: they are what is left of a route's requests."""
         self._limited: Counts = {}
         self._broken: Counts = {}
         self._handshakes: Counts = {}
@@ -76,22 +79,22 @@ class Metrics:
         """Count a request at its end."""
         outcome = finished.outcome
         decision: Decision | None
-        if type(outcome) is Authorized:
-            route, method, decision = outcome.route, outcome.arrived.method, outcome.decision
-            allowed = 1
+        if isinstance(outcome, Authorized):
+            route = outcome.route
+            method = outcome.arrived.method
+            decision = outcome.decision
         else:
             route, method, decision = self._not_forwarded(outcome)
-            allowed = 0
         key = (route, METHODS.get(method, OTHER), finished.status // 100)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = [0] * (_ALLOWED + 1)
+            cell = self._cells[key] = [0] * (_SENT + 1)
         duration = finished.duration
         cell[bisect_left(_BOUNDS, duration)] += 1
         cell[_TIME] += duration
-        cell[_RECEIVED] += finished.bytes_in
         cell[_SENT] += finished.bytes_out
-        cell[_ALLOWED] += allowed
+        if received := finished.bytes_in:
+            cell[_RECEIVED] += received
         upstream = finished.upstream_duration
         if upstream is not None:
             cell[_BUCKETS + bisect_left(_BOUNDS, upstream)] += 1
@@ -102,11 +105,10 @@ class Metrics:
         if finished.cut is not None:
             _count(self._broken, (route,))
 
-    def _not_forwarded(self, outcome: Refused | Answered | Authorized) -> tuple[str, str, Decision | None]:
+    def _not_forwarded(self, outcome: Refused | Answered) -> tuple[str, str, Decision | None]:
         """Route, method and decision of a request that went no further; counts why."""
-        if isinstance(outcome, Authorized):
-            return outcome.route, outcome.arrived.method, outcome.decision
         if isinstance(outcome, Answered):
+            _count(self._others, (NONE,))
             return NONE, outcome.at.method, None
         at, refusal = outcome.at, outcome.refusal
         if at is None:
@@ -115,6 +117,7 @@ class Metrics:
             route, method = NONE, at.method
         else:
             route, method = at.route, at.arrived.method
+        _count(self._others, (route,))
         reason = refusal.reason.word
         _count(self._refusals, (route, reason))
         if reason == _RATE_LIMITED and refusal.limit is not None:
@@ -171,32 +174,45 @@ class Metrics:
         for source in self._sources:
             for reading in source():
                 taken.take(reading)
-        for reading in self._counted():
-            taken.take(reading)
-        for (route, _, status), cell in self._cells.items():
-            if status != 1:  # an upgraded connection lasts as long as it lasts
-                taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
+        by_route = self._by_route()
+        for route, cell in by_route.items():
+            taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
             taken.observe(series.UPSTREAM_DURATION, (route,), _distribution(cell, _BUCKETS, _UPSTREAM_TIME))
+        taken.take_all(series.RECEIVED, {(route,): cell[_RECEIVED] for route, cell in by_route.items()})
+        taken.take_all(series.SENT, {(route,): cell[_SENT] for route, cell in by_route.items()})
+        for of, counts in self._counted():
+            taken.take_all(of, counts)
         taken.observe(series.DECISION_DURATION, (), Distribution(self._engine_counts, self._engine_time))
         taken.observe(series.LOOP_LAG, (), self._lag)
         return encode(taken)
 
-    def _counted(self) -> Iterator[Reading]:
+    def _by_route(self) -> dict[str, Cell]:
+        """Each route's cells as one."""
+        sums: dict[str, Cell] = {}
+        for (route, _, status), cell in self._cells.items():
+            counted = cell
+            if status == 1:  # an upgraded connection lasts as long as it lasts
+                counted = [0] * _BUCKETS + cell[_BUCKETS:]
+                counted[_TIME] = 0
+            known = sums.get(route)
+            sums[route] = counted if known is None else list(map(add, known, counted))
+        return sums
+
+    def _counted(self) -> Iterator[tuple[Series, Mapping[Labels, float]]]:
+        requests: dict[Labels, int] = {}
+        allowed = {route: -count for route, count in self._others.items()}
         for (route, method, status), cell in self._cells.items():
-            yield series.REQUESTS, (route, method, STATUSES.get(status, OTHER)), sum(cell[:_BUCKETS])
-            yield series.RECEIVED, (route,), cell[_RECEIVED]
-            yield series.SENT, (route,), cell[_SENT]
-            if cell[_ALLOWED]:
-                yield series.DECISIONS, (route, "allow"), cell[_ALLOWED]
-        for of, counts in (
-            (series.REFUSALS, self._refusals),
-            (series.DECISIONS, self._decisions),
-            (series.LIMIT_REFUSALS, self._limited),
-            (series.BROKEN, self._broken),
-            (series.HANDSHAKES, self._handshakes),
-        ):
-            for labels, count in counts.items():
-                yield of, labels, count
+            count = int(sum(cell[:_BUCKETS]))
+            labels = route, method, STATUSES.get(status, OTHER)
+            requests[labels] = requests.get(labels, 0) + count
+            allowed[route,] = allowed.get((route,), 0) + count
+        yield series.REQUESTS, requests
+        yield series.DECISIONS, {(*route, "allow"): count for route, count in allowed.items() if count}
+        yield series.DECISIONS, self._decisions
+        yield series.REFUSALS, self._refusals
+        yield series.LIMIT_REFUSALS, self._limited
+        yield series.BROKEN, self._broken
+        yield series.HANDSHAKES, self._handshakes
 
 
 def _count(counts: Counts, labels: Labels) -> None:

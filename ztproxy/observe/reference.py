@@ -26,7 +26,7 @@ _HEAD = """# Seen from outside
 tells names of routes, servers, issuers and certificates' files, and nothing of requests or of who makes them. It is
 the supervisor's, so it answers under overload too. `/metrics` is Prometheus' text format, or OpenMetrics where
 `Accept` asks for it; [deploy/prometheus/](../deploy/prometheus/) has a scrape configuration, alert rules and their
-tests.
+tests, [deploy/grafana/](../deploy/grafana/) a dashboard.
 
 - Figures are those of all workers together, by the rule named below: counters and histograms are added up, a gauge is
   the sum, the largest or the smallest. A worker that died is not forgotten: what it had counted stays, so sums never

@@ -4,7 +4,7 @@ Counters never go backwards: when a worker is gone, what it had counted stays (`
 its gauges, goes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -36,6 +36,14 @@ class Snapshot(msgspec.Struct):
         """One more reading; one with the labels of an earlier one is joined to it."""
         series, labels, value = reading
         self._join(series, labels, value)
+
+    def take_all(self, series: Series, values: Mapping[Labels, float]) -> None:
+        """Many readings of one series at once, each with labels of its own."""
+        if series.name in self.values:
+            for labels, value in values.items():
+                self._join(series, labels, value)
+        elif values:
+            self.values[series.name] = dict(values)
 
     def observe(self, series: Series, labels: Labels, more: Distribution) -> None:
         """One more distribution."""
