@@ -31,6 +31,7 @@ listeners:
   - address: 127.0.0.1:0
     certificates: [{{certificate: gateway.pem, key: gateway.key}}]
     client_certificates: {{authorities: [ca.pem], mode: {mode}{crl}}}
+{listener}
 issuers:
   - {{issuer: "{issuer}", audiences: [ztproxy], algorithms: [RS256], jwks_uri: "{issuer}/keys", authorities: [ca.pem]}}
 policy: {policy}
@@ -81,6 +82,7 @@ class Gateway:
         options = {
             "mode": "optional",
             "crl": "",
+            "listener": "",
             "policy": "{path: policies, show_reasons: true, deadline: 1s}",
             "limits": "{}",
             "require": "[certificate, token]",
