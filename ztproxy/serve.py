@@ -17,6 +17,7 @@ from ztproxy.config.streams import WEBSOCKET
 from ztproxy.config.values import Address, UnixAddress
 from ztproxy.edge.admission import Admission
 from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.descriptors import raise_limit
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import BindError, Listener, bind_socket
 from ztproxy.edge.site import Site
@@ -257,6 +258,7 @@ def _decision_log(parts: Parts) -> DecisionLog | None:
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit code."""
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    raise_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(settings))
 
