@@ -2,6 +2,9 @@
 
 import contextlib
 
+MOST = 1 << 20
+"""More is of no use, and some systems allow a thousand times as many."""
+
 
 def raise_limit() -> int | None:
     """Let this process open as many files as it is allowed to; how many that is, None where nobody says."""
@@ -10,7 +13,8 @@ def raise_limit() -> int | None:
     except ImportError:
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):  # macOS has a lower bound of its own
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

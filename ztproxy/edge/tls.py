@@ -95,16 +95,16 @@ class TlsWire(SocketWire):
             self._flush()
 
     def eof_received(self) -> bool:
-        """The client's end without close_notify may be an attacker's: the connection is lost, not ended."""
+        """The socket's end: without close_notify it may be an attacker's, after it the client does not even read.
+
+        Either way the connection is lost; close_notify alone is the end of what the client sends.
+        """
         if self._closing:
             return False
-        if not self._connected:
-            if not self._untouched:
-                self._report("the client closed the connection during the handshake")
-            self.abort()
-        elif not self._eof_received:
-            self.abort()
-        return not self._closing
+        if not (self._connected or self._untouched):
+            self._report("the client closed the connection during the handshake")
+        self.abort()
+        return False
 
     def connection_lost(self, cause: Exception | None) -> None:
         if not (self._connected or self._closing or self._untouched):
