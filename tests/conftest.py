@@ -10,7 +10,7 @@ import uvloop
 
 BOTH_LOOPS = (
     "test_upstream_", "test_edge_wire", "test_edge_tls", "test_edge_listener", "test_tls_", "test_proxy_protocol",
-    "test_connection_floods",
+    "test_connection_floods", "test_slow_clients", "test_half_closed",
 )  # fmt: skip
 """Files whose tests run on both event loops."""
 

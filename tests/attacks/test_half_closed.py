@@ -1,12 +1,15 @@
 """Claim: a client that closes its half has its answers, and holds nothing with what it did not finish."""
 
 import asyncio
+import contextlib
+import ssl
 
 import pytest
 
+from tests import pki
 from tests.edge import Edge, get
 from tests.fakes import RecordingForward, RecordingPipeline
-from tests.listening import serving
+from tests.listening import MemoryClient, listener_settings, serving, until
 from ztproxy.edge.http1 import Http1
 from ztproxy.model import Reason
 
@@ -120,3 +123,29 @@ async def test_over_a_real_socket():
             edge.forward.last.respond(body=b"answered")
             assert (await reader.read()).endswith(b"answered")
         writer.close()
+
+
+AUTHORITY = pki.Authority.new()
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_over_tls_close_notify_alone_is_half_an_end_and_the_sockets_is_a_whole_one(leaves, tmp_path):
+    edge = held()
+    async with serving(listener_settings(tmp_path, AUTHORITY)) as service:
+        service.make = lambda: Http1(edge.site)
+        client = await MemoryClient(pki.client_context(AUTHORITY)).connect(service.port)
+        client.tls.write(get(host=b"localhost"))
+        client.send()
+        await until(lambda: edge.forward.servers)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.tls.unwrap()
+        client.send()
+        await until(lambda: service.applications[0]._half_closed)
+        if leaves:
+            client.writer.close()
+            await until(lambda: edge.forward.last.aborted)
+            assert edge.told.last.cut == "the client went away"
+        else:
+            edge.forward.last.respond(body=b"answered")
+            assert (await client.read_record()).endswith(b"answered")
+            client.writer.close()

@@ -1,10 +1,18 @@
 """Claim: a client that sends or reads too slowly to be of any use is cut off, however it spreads its octets."""
 
+import asyncio
+import socket
+import time
+from pathlib import Path
+
 import pytest
 
+from tests import pki
 from tests.edge import Edge, get
 from tests.fakes import RecordingForward
+from tests.listening import listener_settings, serving, until
 from ztproxy.edge.bounds import Patience
+from ztproxy.edge.http1 import Http1
 from ztproxy.model import Reason
 
 PATIENCE = Patience(body=60.0, minimum_rate=500)
@@ -89,3 +97,42 @@ async def test_a_slow_reader_is_cut_off():
     slow.http.lost()
     assert slow.forward.last.aborted
     assert slow.told.last.cut == "the client went away"
+
+
+AUTHORITY = pki.Authority.new()
+
+
+def greedy(server) -> None:
+    """An upstream that sends whatever is taken, and stops when told."""
+    server.client.send_head(200, (), None)
+    for _ in range(2000):
+        if server.paused:
+            break
+        server.client.send_body(b"x" * 65_536)
+
+
+def ask_and_read_nothing(port: int, *, secure: bool) -> socket.socket:
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.settimeout(5)
+    raw.connect(("127.0.0.1", port))
+    client = pki.client_context(AUTHORITY).wrap_socket(raw, server_hostname="localhost") if secure else raw
+    client.sendall(get(host=b"localhost"))
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("secure", [False, True])
+async def test_over_real_sockets_a_client_that_reads_nothing_is_cut_off(secure: bool, tmp_path: Path) -> None:
+    edge = Edge(forward=RecordingForward(greedy), patience=Patience(body=0.3, minimum_rate=100))
+    edge.site.monotonic = time.monotonic
+    of = listener_settings(tmp_path, AUTHORITY) if secure else None
+    async with serving(of) as service:
+        service.make = lambda: Http1(edge.site)  # type: ignore[assignment,return-value]
+        client = await asyncio.to_thread(ask_and_read_nothing, service.port, secure=secure)
+        with client:
+            await until(lambda: edge.forward.servers and edge.forward.last.paused)
+            assert not edge.told.all
+            await until(lambda: edge.told.all)
+        assert edge.told.last.cut == "the client went away"
+        assert edge.forward.last.aborted

@@ -31,6 +31,7 @@ listeners:
   - address: {address}
     certificates: [{{certificate: gateway.pem, key: gateway.key}}]
     client_certificates: {{authorities: {authorities}, mode: {mode}{crl}}}
+{listener}
 issuers:
   - {{issuer: "{issuer}", audiences: [ztproxy], algorithms: [RS256], jwks_uri: "{issuer}/keys", authorities: [ca.pem]}}
 policy: {policy}
@@ -95,6 +96,7 @@ class Gateway:
             "address": "127.0.0.1:0",
             "authorities": "[ca.pem]",
             "crl": "",
+            "listener": "",
             "policy": "{path: policies, show_reasons: true, deadline: 1s}",
             "limits": "{}",
             "require": "[certificate, token]",

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.functional.gateway import Gateway
+from tests.pki import client_context
 
 pytestmark = pytest.mark.slow
+ASKED = b"GET /x HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 1.1.1.1\r\nConnection: close\r\n\r\n"
 
 
 async def test_a_process_that_has_no_memory_left_refuses_and_says_when_to_come_back(tmp_path: Path) -> None:
@@ -62,6 +65,30 @@ async def test_one_client_cannot_take_all_connections(tmp_path: Path) -> None:
             async with session.get("/x", headers=gateway.bearer()) as answer:
                 assert answer.status == 200
         assert any("`connections.per_source` is reached" in line for line in [*gateway.said, await gateway.line()])
+
+
+async def test_a_balancer_says_who_the_client_is(tmp_path: Path) -> None:
+    listener = "    proxy_protocol: true\n    trusted_proxies: [127.0.0.0/8]"
+    async with Gateway(tmp_path, listener=listener, require="[certificate]") as gateway:
+        context = client_context(gateway.ca, gateway.client, tmp_path)
+
+        def ask(header: bytes) -> bytes:
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw, contextlib.suppress(OSError):
+                raw.sendall(header)
+                with context.wrap_socket(raw, server_hostname="localhost") as tls:
+                    tls.sendall(ASKED)
+                    return tls.recv(15)
+            return b""
+
+        assert await asyncio.to_thread(ask, b"PROXY TCP4 203.0.113.7 127.0.0.1 5000 443\r\n") == b"HTTP/1.1 200 OK"
+        assert gateway.seen[0]["headers"]["X-Forwarded-For"] == "203.0.113.7"
+        assert await asyncio.to_thread(ask, b"") == b""
+        await gateway.stop(signal.SIGTERM)
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert [(line["client"], line.get("cause")) for line in lines] == [
+        ("203.0.113.7", None),
+        ("127.0.0.1", "no PROXY header"),
+    ]
 
 
 async def test_a_misdirected_request_is_charged(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from math import inf
 from pathlib import Path
 
@@ -91,6 +92,22 @@ async def test_it_looks_as_long_as_it_is_started():
     load.stop()
     assert timer.cancelled()
     assert load.limit == inf
+
+
+@pytest.mark.slow
+async def test_a_loop_that_is_kept_busy_is_seen_and_forgiven():
+    load = Load(Overload(loop_lag=0.05))
+    load.start(asyncio.get_running_loop())
+    async with asyncio.timeout(10):
+        while not load.overloaded:
+            busy_until = time.monotonic() + 2 * EVERY
+            while time.monotonic() < busy_until:
+                pass
+            await asyncio.sleep(0)
+        assert load.loop_lag > 0.05
+        while load.overloaded:
+            await asyncio.sleep(0.001)
+    load.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; run it on Linux")

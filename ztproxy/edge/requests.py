@@ -105,7 +105,6 @@ class Requests:
             length = current.length
             size = self._through_empty_line(data, BODY_SLICE) if length is None else length - before
         piece, rest = (data, b"") if len(data) <= size else (data[:size], data[size:])
-        self._tail = piece[-3:] if len(piece) > 2 else (self._tail + piece)[-3:]  # noqa: PLR2004 - an empty line's rest
         self._turned = False
         self._raw = self._kept + piece if self._kept else piece
         try:
@@ -120,7 +119,12 @@ class Requests:
         else:
             if self._in_head or not self._turned:
                 self._bound(len(piece), before)
-            self._kept = self._raw if self.partial else b""
+            if self._in_head or self._head_octets:
+                self._kept = self._raw
+                self._tail = self._raw[-3:]
+            else:
+                self._kept = b""
+                self._tail = (self._tail + piece[-3:])[-3:] if self.current is not None else b""
         return rest
 
     def _through_empty_line(self, data: bytes, most: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from cryptography import x509
 
 from ztproxy import model
-from ztproxy.edge.contexts import Contexts
+from ztproxy.edge.contexts import Contexts, EdgeTls
 from ztproxy.edge.wire import Application, Endpoint, SocketWire
 
 Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
@@ -57,18 +57,17 @@ class TlsWire(SocketWire):
     """One TLS connection, from the client's hello to close_notify both ways."""
 
     __slots__ = ("_incoming", "_listener", "_outgoing", "_read", "_received", "_tls", "_unread", "_untouched", "_write")
+    _incoming: ssl.MemoryBIO
     _listener: TlsEndpoint
+    _outgoing: ssl.MemoryBIO
+    _read: Callable[[int], bytes]
     _received: Callable[[bytes], None]
+    _tls: EdgeTls
+    _write: Callable[[bytes | memoryview], int]
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: TlsEndpoint) -> None:
         super().__init__(loop, endpoint)
         self._listener = endpoint
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = endpoint.contexts.wrap(self._incoming, self._outgoing)
-        inner = inner_of(self._tls)  # saves two calls in Python for each request
-        self._read: Callable[[int], bytes] = inner.read
-        self._write: Callable[[bytes | memoryview], int] = inner.write
         self._unread = b""
         self._untouched = True
 
@@ -77,7 +76,13 @@ class TlsWire(SocketWire):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._closing:
-            return
+            return  # there was no room for it: it costs no TLS
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = self._listener.contexts.wrap(self._incoming, self._outgoing)
+        inner = inner_of(self._tls)  # saves two calls in Python for each request
+        self._read = inner.read
+        self._write = inner.write
         self._deadline = self._loop.call_later(self._listener.handshake_timeout, self._handshake_timed_out)
 
     def data_received(self, data: bytes) -> None:
@@ -95,16 +100,16 @@ class TlsWire(SocketWire):
             self._flush()
 
     def eof_received(self) -> bool:
-        """The client's end without close_notify may be an attacker's: the connection is lost, not ended."""
+        """The socket's end: without close_notify it may be an attacker's, after it the client does not even read.
+
+        Either way the connection is lost; close_notify alone is the end of what the client sends.
+        """
         if self._closing:
             return False
-        if not self._connected:
-            if not self._untouched:
-                self._report("the client closed the connection during the handshake")
-            self.abort()
-        elif not self._eof_received:
-            self.abort()
-        return not self._closing
+        if not (self._connected or self._untouched):
+            self._report("the client closed the connection during the handshake")
+        self.abort()
+        return False
 
     def connection_lost(self, cause: Exception | None) -> None:
         if not (self._connected or self._closing or self._untouched):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ztproxy.config.loading import ConfigError, placed
+from ztproxy.edge.descriptors import raise_limit
 from ztproxy.workers.plan import Plan, Source, read
 from ztproxy.workers.signals import Signals
 from ztproxy.workers.supervisor import CannotStartError, Supervisor
@@ -30,6 +31,7 @@ async def start(source: Source) -> int:
         plan = read(source, generation=1)
     except ConfigError as wrong:
         raise CannotStartError([str(problem) for problem in wrong.problems]) from None
+    raise_limit()  # what is started inherits it
     return await (_supervised(plan) if hasattr(socket, "send_fds") else _alone(plan))
 
 
