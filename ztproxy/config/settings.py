@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.cross_origin import Cors
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.header_rules import HeaderRules, folded
 from ztproxy.config.moving import Redirect, Rewrite
@@ -248,6 +249,7 @@ class Route(Section):
     redirect: Redirect | None = None
     rewrite: Rewrite | None = None
     headers: HeaderRules = HeaderRules()
+    cors: Cors | None = None
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()

@@ -11,9 +11,10 @@ from ztproxy.exchange import Client, Server
 from ztproxy.model import Authorized
 from ztproxy.upstream.addresses import Lookup
 from ztproxy.upstream.balanced import BalancedExchange
-from ztproxy.upstream.changing import ChangingClient, by_rules
+from ztproxy.upstream.changing import Change, ChangingClient, by_rules
 from ztproxy.upstream.choice import Choice
 from ztproxy.upstream.cluster import Cluster
+from ztproxy.upstream.cross_origin import ReadableClient, by_origin
 from ztproxy.upstream.deadlines import Deadlines
 from ztproxy.upstream.forwarding import Exchange
 from ztproxy.upstream.hash_key import hash_key
@@ -174,12 +175,16 @@ def _balanced(target: Target, choice: Choice) -> Begin:
 
 def changed(begin: Begin, route: Route) -> Begin:
     """The same, with what the route changes of responses; as it is where the route changes nothing."""
-    rules = route.headers.response
-    if not rules.any:
-        return begin
-    change = by_rules(rules)
+    rules, cors = route.headers.response, route.cors
+    if rules.any:
+        begin = _through(begin, ChangingClient, by_rules(rules))
+    if cors is not None and cors.origins:
+        begin = _through(begin, ReadableClient, by_origin(cors))
+    return begin
 
+
+def _through(begin: Begin, client_type: type[ChangingClient], change: Change) -> Begin:
     def begin_changed(authorized: Authorized, client: Client) -> Started:
-        return begin(authorized, ChangingClient(client, authorized, change))
+        return begin(authorized, client_type(client, authorized, change))
 
     return begin_changed
