@@ -247,7 +247,10 @@ class Scene:
 def settings(*servers: str, route: dict[str, Any] | None = None, **upstream: Any) -> Settings:
     """One route `app` to these servers; nothing else of the configuration matters here."""
     plain = {"name": "app", "hosts": ["*"], "require": [], "upstream": {"servers": list(servers), **upstream}}
-    return Settings.model_construct(routes=(Route.model_validate(plain | (route or {})),), assertion=None)
+    plain |= route or {}
+    if plain.get("redirect"):
+        del plain["upstream"]
+    return Settings.model_construct(routes=(Route.model_validate(plain),), assertion=None)
 
 
 async def exchange(upstreams: Upstreams, body: bytes | None = None, **changes: Any) -> RecordingClient:

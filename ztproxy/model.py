@@ -23,6 +23,7 @@ class Reason(Enum):
     REQUEST_TOO_LARGE = ("request-too-large", 413, "The request is larger than allowed.")
     MISDIRECTED_REQUEST = ("misdirected-request", 421, "The Host names another server than the TLS handshake did.")
     ROUTE_NOT_FOUND = ("route-not-found", 404, "Nothing is published at this host and path.")
+    CROSS_ORIGIN_REFUSED = ("cross-origin-refused", 403, "Pages of this origin may not ask for this.")
 
     CERTIFICATE_REQUIRED = ("certificate-required", 403, "A client certificate is required here.")
     CERTIFICATE_EXPIRED = ("certificate-expired", 403, "The client certificate is outside its validity period.")
@@ -183,6 +184,13 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
     """A request and the name of the route that it belongs to."""
+
+    arrived: Arrived
+    route: str
+
+
+class Preflight(msgspec.Struct, frozen=True, gc=False):
+    """A browser's bare question whether a page may ask (CORS), for an upstream to answer: nobody is known."""
 
     arrived: Arrived
     route: str

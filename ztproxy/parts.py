@@ -18,7 +18,7 @@ from ztproxy.edge.load import Load
 from ztproxy.edge.resident import resident_memory
 from ztproxy.identity import Identity, IdentityConfigError
 from ztproxy.limits import Limits
-from ztproxy.model import Admitted, Answer, Authorized, Reason, Refusal, Refused
+from ztproxy.model import Admitted, Answer, Authorized, Preflight, Reason, Refusal, Refused
 from ztproxy.observe import DecisionLog
 from ztproxy.pipeline import Pipeline, Policy
 from ztproxy.policy.embedded import EmbeddedEngine, PolicyLoadError
@@ -27,6 +27,7 @@ from ztproxy.policy.library import LibraryUnavailableError
 from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
 from ztproxy.routing import particular
+from ztproxy.routing.readable import Decide, readable
 from ztproxy.upstream import UnusableFileError, Upstreams
 
 JWKS_PATH = "/.well-known/ztproxy/jwks.json"
@@ -65,12 +66,13 @@ class Parts(msgspec.Struct, frozen=True):
     load: Load
     """What the process has taken on, and when it takes no more."""
 
-    def pipeline(self, decisions: DecisionLog | None) -> Pipeline:
+    def pipeline(self, decisions: DecisionLog | None) -> Decide:
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
         fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
         reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
-        return Pipeline(particular.build(self.settings.routes), self.identity, self.limits, policy, reserved)
+        routes = self.settings.routes
+        return readable(Pipeline(particular.build(routes), self.identity, self.limits, policy, reserved), routes)
 
     def take_over(self, previous: "Parts") -> None:
         """Go on from what the parts that served before know: issuers' keys, buckets' levels, how servers stand."""
@@ -101,6 +103,10 @@ class _Recorded(msgspec.Struct, frozen=True):
 
     policy: Policy
     decisions: DecisionLog
+
+    def let_through(self, preflight: Preflight) -> Authorized | Refusal:
+        """No decision of the policy, so nothing to record."""
+        return self.policy.let_through(preflight)
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
         """Ask the policy, unless its answer would be lost."""

@@ -17,6 +17,7 @@ from ztproxy.model import (
     Authorized,
     Identified,
     Outcome,
+    Preflight,
     Reason,
     Refusal,
     Refused,
@@ -31,7 +32,7 @@ _NOTHING_THERE = Refusal(Reason.ROUTE_NOT_FOUND)
 class Routing(Protocol):
     """Which route a host and path belong to."""
 
-    def route(self, arrived: Arrived) -> Routed | Refusal: ...
+    def route(self, arrived: Arrived) -> Routed | Refusal | Answer | Preflight: ...
 
 
 class Identity(Protocol):
@@ -52,6 +53,8 @@ class Policy(Protocol):
     """Whether they may."""
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal: ...
+
+    def let_through(self, preflight: Preflight) -> Authorized | Refusal: ...
 
 
 class Pipeline:
@@ -74,8 +77,8 @@ class Pipeline:
             answer = self.reserved.get(arrived.path)
             return Refused(_NOTHING_THERE, arrived) if answer is None else Answered(answer, arrived)
         routed = self.routing.route(arrived)
-        if isinstance(routed, Refusal):
-            return Refused(routed, arrived)
+        if not isinstance(routed, Routed):
+            return self._met(routed, arrived)
         identified = await self.identity.identify(routed)
         if isinstance(identified, Refusal):
             return Refused(identified, routed)
@@ -86,3 +89,10 @@ class Pipeline:
         if isinstance(authorized, Refusal):
             return Refused(authorized, admitted)
         return authorized
+
+    def _met(self, met: Refusal | Answer | Preflight, arrived: Arrived) -> Outcome:
+        """Nothing is there, or a browser asks what a page may ask: known before, and without, who it is."""
+        answer = self.policy.let_through(met) if isinstance(met, Preflight) else met
+        if isinstance(answer, Refusal):
+            return Refused(answer, arrived)
+        return Answered(answer, arrived) if isinstance(answer, Answer) else answer

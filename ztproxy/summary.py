@@ -28,9 +28,15 @@ def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
     for route in settings.routes:
         demands = " and ".join(route.require) or "nothing but the policy"
         hosts = ", ".join(f"{host}{path}" for host in route.hosts for path in route.paths)
-        yield f"route {route.name}  {hosts} → {', '.join(route.upstream.urls)}, requires {demands}"
+        yield f"route {route.name}  {hosts} → {_destination(route)}, requires {demands}"
     for warning in warnings(parts):
         yield f"warning: {warning}"
+
+
+def _destination(route: Route) -> str:
+    if route.redirect is not None:
+        return f"redirect to {route.redirect.to}"
+    return ", ".join(route.served_by.urls)
 
 
 def _trust(listener: Listener) -> str:
@@ -82,7 +88,7 @@ def _route_warnings(settings: Settings, route: Route) -> Iterator[str]:
         yield f"route {route.name}: no limits"
     if route.forward_token:
         yield f"route {route.name}: the upstream gets bearer tokens that are good elsewhere too"
-    for server in route.upstream.urls:
+    for server in route.upstream.urls if route.upstream is not None else ():
         parts = urlsplit(server)
         if parts.scheme == "http" and not is_local_host(parts.hostname or ""):
             yield f"route {route.name}: {server} is reached in plaintext over the network"

@@ -42,6 +42,7 @@ routes:
     require: {require}
     policy_headers: [X-Role]
     upstream: {upstream}
+{route}
 logs: {{access: access.log, decisions: var/decisions.db}}
 assertion: {{key: var/assertion.key, issuer: "https://gateway.test"}}
 {more}
@@ -101,9 +102,11 @@ class Gateway:
             "limits": "{}",
             "require": "[certificate, token]",
             "upstream": f'{{servers: ["http://127.0.0.1:{backend}"]}}',
+            "route": "",
             "more": "",
             **self.options,
         }
+        options["route"] = options["route"].replace("UPSTREAM", options["upstream"])
         (self.folder / "z.yaml").write_text(CONFIGURATION.format(issuer=self.issuer.issuer, **options))
         await self.start()
         return self

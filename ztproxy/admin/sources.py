@@ -101,7 +101,8 @@ def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> It
 
 
 def _shown_to_servers(route: Route) -> Iterator[CertificateStatus]:
-    file: Path | None = None if route.upstream.tls is None else route.upstream.tls.certificate
+    tls = None if route.upstream is None else route.upstream.tls
+    file: Path | None = None if tls is None else tls.certificate
     if file is None:
         return
     try:

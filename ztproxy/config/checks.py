@@ -22,6 +22,9 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     for index, route in enumerate(settings.routes):
         at = ("routes", index)
         yield from _route_trust(settings, at, index)
+        if route.cors is not None and route.cors.preflight == "forward" and not _bounds_sources(settings):
+            wanted = "a rule keyed by source.address in `limits.rules` bounds what passes without identity"
+            yield (*at, "cors", "preflight"), wanted
         if route.forward_token and not settings.issuers:
             yield (*at, "forward_token"), "no `issuers` are configured, so there is never a token to forward"
     yield from _overlaps(settings)
@@ -29,6 +32,10 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _sticky(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
+
+
+def _bounds_sources(settings: Settings) -> bool:
+    return any(rule.keys == ("source.address",) and not rule.shadow for rule in settings.limits.rules)
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[Place, str]]:

@@ -20,7 +20,12 @@ def traces(settings: Settings) -> Iterator[str]:
             yield f"issuer {issuer.issuer} is the demo's: anyone can have its tokens"
     files = [file for listener in settings.listeners for file in listener.client_certificates.authorities]
     files += [file for issuer in settings.issuers for file in issuer.authorities]
-    files += [file for route in settings.routes if route.upstream.tls for file in route.upstream.tls.authorities]
+    files += [
+        file
+        for route in settings.routes
+        if route.upstream and route.upstream.tls
+        for file in route.upstream.tls.authorities
+    ]
     for file in dict.fromkeys(files):
         if _is_marked(file):
             yield f"authority {file} is the demo's: its key lay open in a folder"

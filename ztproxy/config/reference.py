@@ -121,7 +121,7 @@ def _words(annotation: Any) -> tuple[Any, ...]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "*required*"
-    value = field.default
+    value = field.default if field.default_factory is None else None
     if value is None or isinstance(value, BaseModel):
         return ""
     if written := next((mark for mark in field.metadata if isinstance(mark, PlainSerializer)), None):

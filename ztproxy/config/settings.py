@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.cross_origin import Cors
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.operation import Admin, Health, Reload, Workers
+from ztproxy.config.header_rules import HeaderRules, folded
+from ztproxy.config.moving import Redirect, Rewrite
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
@@ -243,7 +246,11 @@ class Route(Section):
     limits: tuple[LimitRule, ...] = ()
     maximum_body: Size | None = None
     """Content of a request, in place of `requests.maximum_body`."""
-    upstream: Upstream
+    upstream: Upstream | None = None
+    redirect: Redirect | None = None
+    rewrite: Rewrite | None = None
+    headers: HeaderRules = HeaderRules()
+    cors: Cors | None = None
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
@@ -253,6 +260,32 @@ class Route(Section):
     """Names that a decision's `headers` may set; always stripped from the client's request."""
     keep_headers: tuple[FieldName, ...] = ()
     """Names out of the list of what upstreams commonly believe that are passed on from the client all the same."""
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if (self.upstream is None) == (self.redirect is None):
+            raise ValueError("a route has either an `upstream` or a `redirect`")
+        if self.redirect is not None and self.rewrite is not None:
+            raise ValueError("`rewrite` is for an upstream; a `redirect` names its own path")
+        if self.rewrite is not None:
+            for path in self.paths:
+                if not self.rewrite.covers(path):
+                    raise ValueError(f"`rewrite.prefix` {self.rewrite.prefix} does not cover the route's path {path}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_header_from_one(self) -> Self:
+        ours = folded((*self.headers.request.set, *self.headers.request.add, *self.headers.request.remove))
+        if both := sorted(name for name in self.policy_headers if folded([name]) & ours):
+            raise ValueError(f"{', '.join(both)}: set by the policy, so not by `headers.request`")
+        return self
+
+    @property
+    def served_by(self) -> Upstream:
+        """The upstream of a route that forwards; nothing else asks."""
+        if self.upstream is None:
+            raise LookupError(f"route {self.name} redirects")
+        return self.upstream
 
 
 class Logs(Section):

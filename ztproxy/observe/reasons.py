@@ -25,6 +25,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.ROUTE_NOT_FOUND: (
         "No route has this host and path. An exact host never falls back to `*`: see `ztproxy config show`."
     ),
+    Reason.CROSS_ORIGIN_REFUSED: (
+        "A browser asked (CORS preflight) for a page whose origin, method or headers the route's `cors` does not name. "
+        "The log says which."
+    ),
     Reason.CERTIFICATE_REQUIRED: (
         "The route has `require: [certificate]` and the client showed none. Configure it with one of the "
         "listener's `client_certificates.authorities`."

@@ -7,12 +7,13 @@ from typing import Self
 import msgspec
 
 from ztproxy.config.settings import Settings
-from ztproxy.model import Admitted, Authorized, Decision, Reason, Refusal
+from ztproxy.model import Admitted, Authorized, Decision, Preflight, Reason, Refusal
 from ztproxy.policy.decision import MAXIMUM_RESULT, Malformed, Readings, Verdict, may_be_set
 from ztproxy.policy.document import Documents
 from ztproxy.policy.engine import Engine
 from ztproxy.policy.key import Key, KeyOf, key_of
 from ztproxy.policy.memo import Memo
+from ztproxy.policy.preflight import LET_THROUGH, objection
 from ztproxy.policy.shared import Shared
 
 _DENIED = Verdict(allow=False)
@@ -79,6 +80,13 @@ class Authorizer:
             clock_step=settings.policy.clock_step,
             recorded=settings.logs.decisions is not None,
         )
+
+    def let_through(self, preflight: Preflight) -> Authorized | Refusal:
+        """A browser's bare question passes unasked, where the route lets its upstream answer; nothing else does."""
+        refusal = objection(preflight)
+        if refusal is not None:
+            return refusal
+        return _judged(Admitted(preflight.arrived, preflight.route, None, None, None), LET_THROUGH)
 
     async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
         """What the policy allows passes; everything else is refused, with the decision for the log."""

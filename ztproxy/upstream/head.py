@@ -8,6 +8,7 @@ from ztproxy.config.believed import fold
 from ztproxy.config.settings import Route
 from ztproxy.model import Authorized, Fields, Reason, Refusal, Token
 from ztproxy.upstream.passing import Dropped, folded, is_reserved
+from ztproxy.upstream.rewriting import rewriting
 from ztproxy.upstream.statement import Statements
 
 
@@ -21,10 +22,14 @@ class RequestHead:
 
     def __init__(self, route: Route, statements: Statements) -> None:
         self._may_set = frozenset(name for name in folded(route.policy_headers) if not is_reserved(name))
-        self._dropped = Dropped(route.policy_headers, route.keep_headers)
+        rules = route.headers.request
+        self._dropped = Dropped(route.policy_headers, route.keep_headers, rules.replaced)
+        # Before the request's id, so that what no route sets costs nothing.
+        self._set = b"".join([b"%b: %b\r\n" % field for field in rules.fields]) + b"X-Request-Id: "
+        self._rewrite = None if route.rewrite is None else rewriting(route.rewrite)
         self._statements = statements
         self._forward_token = route.forward_token
-        self._preserve_host = route.upstream.preserve_host
+        self._preserve_host = route.served_by.preserve_host
 
     def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
         """The head, its empty line included; `host` is the server's, as Host names it.
@@ -32,7 +37,8 @@ class RequestHead:
         Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`.
         """
         arrived = authorized.arrived
-        target = f"{arrived.path}?{arrived.query}" if arrived.has_query else arrived.path
+        path = arrived.path if self._rewrite is None else self._rewrite(arrived.path)
+        target = f"{path}?{arrived.query}" if arrived.has_query else path
         if not (target.isascii() and target.isprintable()) or " " in target:
             return Refusal(Reason.INTERNAL_ERROR, cause="the request's target is not in its canonical form")
         if arrived.upgrade is not None and arrived.content_length != 0:
@@ -47,7 +53,7 @@ class RequestHead:
             b"\r\n",
             b"".join([b"%b: %b\r\n" % field for field in arrived.fields if not dropped[field[0]]]),
             self._statements.of(authorized),
-            b"X-Request-Id: ",
+            self._set,
             arrived.request_id.encode("ascii"),
         ]
         if authorized.decision.headers:

@@ -43,10 +43,14 @@ class Dropped(dict[bytes, bool]):
     Args:
         set_by_policy: what a decision may set on this route.
         kept: what of the commonly believed names this route passes on.
+        replaced: what this route's rules set or remove, folded.
     """
 
-    def __init__(self, set_by_policy: Iterable[str], kept: Iterable[str]) -> None:
+    def __init__(
+        self, set_by_policy: Iterable[str], kept: Iterable[str], replaced: frozenset[bytes] = frozenset()
+    ) -> None:
         super().__init__()
+        self._replaced = replaced
         self._set_by_policy = folded(set_by_policy)
         self._kept = folded(kept)
 
@@ -57,6 +61,7 @@ class Dropped(dict[bytes, bool]):
             or is_reserved(like)
             or like == b"authorization"
             or like in self._set_by_policy
+            or like in self._replaced
             or (is_believed(like) and like not in self._kept)
         )
         if len(self) < _REMEMBERED:

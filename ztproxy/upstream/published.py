@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from ztproxy.config.settings import Route
 from ztproxy.config.upstreams import Upstream
-from ztproxy.exchange import Client
+from ztproxy.exchange import Client, Server
 from ztproxy.model import Authorized
 from ztproxy.upstream.addresses import Lookup
 from ztproxy.upstream.balanced import BalancedExchange
+from ztproxy.upstream.changing import Change, ChangingClient, by_rules
 from ztproxy.upstream.choice import Choice
 from ztproxy.upstream.cluster import Cluster
+from ztproxy.upstream.cross_origin import ReadableClient, by_origin
 from ztproxy.upstream.deadlines import Deadlines
 from ztproxy.upstream.forwarding import Exchange
 from ztproxy.upstream.hash_key import hash_key
@@ -27,7 +29,15 @@ from ztproxy.upstream.sticky_head import StickyHead
 from ztproxy.upstream.sticky_secret import sticky_secret
 from ztproxy.upstream.tls import client_context
 
-Begin = Callable[[Authorized, Client], Exchange]
+
+class Started(Server, Protocol):
+    """What answers an exchange."""
+
+    def start(self) -> None:
+        """Begin; calls nothing of the client's before it returns."""
+
+
+Begin = Callable[[Authorized, Client], Started]
 
 
 class Shared(NamedTuple):
@@ -49,7 +59,7 @@ class Published:
     def __init__(self, route: Route, choice: Choice, checks: Checks | None, begin: Begin) -> None:
         self.route = route
         self.cluster = choice.cluster
-        self._alone = not _is_chosen(route.upstream)
+        self._alone = not _is_chosen(route.served_by)
         self._checks = checks
         self.begin = begin
         self.pools = tuple(member.pool for member in choice.cluster.members)
@@ -61,7 +71,7 @@ class Published:
         Raises:
             UnusableFileError: naming a file that cannot be used.
         """
-        upstream = route.upstream
+        upstream = route.served_by
         context = client_context(upstream.tls) if upstream.secure else None
         members = [
             Member(index, server, upstream, Pool(server.url, upstream, context, shared.deadlines.wake, shared.lookup))
@@ -87,7 +97,7 @@ class Published:
         choice = Choice(cluster, hash_key(upstream.balance), sticky)
         checks = None if upstream.health is None else Checks(cluster, upstream.health, shared.random)
         begin = _balanced(target, choice) if _is_chosen(upstream) else _alone(target, members[0])
-        return cls(route, choice, checks, begin)
+        return cls(route, choice, checks, changed(begin, route))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check servers from now on, where that is configured."""
@@ -103,7 +113,7 @@ class Published:
 
     def adopt(self, other: "Published") -> None:
         """Servers that are configured as before stand as they stood."""
-        ours, theirs = self.route.upstream, other.route.upstream
+        ours, theirs = self.route.served_by, other.route.served_by
         if (ours.tls, ours.health, ours.outliers) != (theirs.tls, theirs.health, theirs.outliers):
             return
         known = {member.pool.name: member for member in other.cluster.members}
@@ -161,3 +171,20 @@ def _balanced(target: Target, choice: Choice) -> Begin:
         return BalancedExchange(target, authorized, client, choice)
 
     return begin
+
+
+def changed(begin: Begin, route: Route) -> Begin:
+    """The same, with what the route changes of responses; as it is where the route changes nothing."""
+    rules, cors = route.headers.response, route.cors
+    if rules.any:
+        begin = _through(begin, ChangingClient, by_rules(rules))
+    if cors is not None and cors.origins:
+        begin = _through(begin, ReadableClient, by_origin(cors))
+    return begin
+
+
+def _through(begin: Begin, client_type: type[ChangingClient], change: Change) -> Begin:
+    def begin_changed(authorized: Authorized, client: Client) -> Started:
+        return begin(authorized, client_type(client, authorized, change))
+
+    return begin_changed

@@ -13,9 +13,9 @@ from ztproxy.turn import turn_of
 from ztproxy.upstream.addresses import Lookup, look_up
 from ztproxy.upstream.assertion import Assertions
 from ztproxy.upstream.deadlines import Deadlines
-from ztproxy.upstream.forwarding import Exchange
 from ztproxy.upstream.member import QueueState, ServerState
-from ztproxy.upstream.published import Published, Shared
+from ztproxy.upstream.published import Begin, Published, Shared, Started, changed
+from ztproxy.upstream.redirecting import redirecting
 from ztproxy.upstream.signing_key import NO_KEYS, load_or_create
 from ztproxy.upstream.statement import Statements
 
@@ -23,9 +23,11 @@ from ztproxy.upstream.statement import Statements
 class Upstreams:
     """Forwards to the servers of each route; made by `build` within the running loop that it serves on."""
 
-    def __init__(self, routes: Mapping[str, Published], deadlines: Deadlines, jwks: bytes) -> None:
+    def __init__(
+        self, routes: Mapping[str, Published], redirects: Mapping[str, Begin], deadlines: Deadlines, jwks: bytes
+    ) -> None:
         self.published = routes
-        self._begin = {name: published.begin for name, published in routes.items()}
+        self._begin = {name: published.begin for name, published in routes.items()} | dict(redirects)
         self._deadlines = deadlines
         self._pools = [pool for published in routes.values() for pool in published.pools]
         self._jwks = jwks
@@ -64,9 +66,13 @@ class Upstreams:
         shared = Shared(
             Statements(assertions), deadlines, loop, clock, turn_of(loop).at_end, settings.state, random, lookup
         )
+        redirects: dict[str, Begin] = {}
         for route in settings.routes:
-            routes[route.name] = Published.build(route, shared)
-        made = cls(routes, deadlines, jwks)
+            if route.redirect is not None:
+                redirects[route.name] = changed(redirecting(route.redirect, loop), route)
+            else:
+                routes[route.name] = Published.build(route, shared)
+        made = cls(routes, redirects, deadlines, jwks)
         if previous is not None:
             made.take_over(previous)
         return made
@@ -83,7 +89,7 @@ class Upstreams:
             if name in previous.published:
                 published.adopt(previous.published[name])
 
-    def forward(self, authorized: Authorized, client: Client) -> Exchange:
+    def forward(self, authorized: Authorized, client: Client) -> Started:
         """Begin forwarding; returns at once, and calls nothing of the client's before it has returned."""
         exchange = self._begin[authorized.route](authorized, client)
         exchange.start()
@@ -124,7 +130,7 @@ class Upstreams:
 
 def _shortest(settings: Settings) -> float:
     """The shortest time limit, seconds."""
-    upstreams = [route.upstream for route in settings.routes]
+    upstreams = [route.upstream for route in settings.routes if route.upstream is not None]
     limits = [min(upstream.timeouts.response, upstream.timeouts.idle) for upstream in upstreams]
     limited = [one for one in upstreams if one.maximum_connections is not None or one.maximum_requests is not None]
     streams = [route.streams.idle for route in settings.routes]
