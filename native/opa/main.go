@@ -28,7 +28,7 @@ import (
 )
 
 // abi changes whenever a signature or a meaning below does; library.py refuses any other.
-const abi = 1
+const abi = 2
 
 var (
 	sets    sync.Map // int64 → *engine.Set
@@ -145,6 +145,28 @@ func ztopa_evaluate(handle C.int64_t, input *C.char, length, now, deadline C.int
 	answer, number := found.Evaluate(document, int64(now), time.Duration(deadline), memory[:0])
 	*ticket = C.int64_t(number)
 	return write(memory, answer)
+}
+
+// ztopa_evaluate_many answers as many calls of ztopa_evaluate would, one after another. The inputs stand side by side in
+// memory, as do the answers in out. It gives how many were answered: fewer than count when out had no room for another
+// answer of 64 KiB.
+//
+//export ztopa_evaluate_many
+func ztopa_evaluate_many(handle, count C.int64_t, inputs *C.char, lengths, nows *C.int64_t, deadline C.int64_t, out *C.char, capacity C.int64_t, results, tickets *C.int64_t) C.int64_t {
+	lengthOf, nowOf := unsafe.Slice(lengths, int(count)), unsafe.Slice(nows, int(count))
+	resultOf, ticketOf := unsafe.Slice(results, int(count)), unsafe.Slice(tickets, int(count))
+	read, written := uintptr(0), C.int64_t(0)
+	for i := range int(count) {
+		if capacity-written < engine.MaxResult {
+			return C.int64_t(i)
+		}
+		input := (*C.char)(unsafe.Add(unsafe.Pointer(inputs), read))
+		at := (*C.char)(unsafe.Add(unsafe.Pointer(out), written))
+		resultOf[i] = ztopa_evaluate(handle, input, lengthOf[i], nowOf[i], deadline, at, engine.MaxResult, &ticketOf[i])
+		read += uintptr(lengthOf[i])
+		written += resultOf[i] & 0xffffffff
+	}
+	return count
 }
 
 // ztopa_next waits for the next answer that was pending, at most wait nanoseconds.

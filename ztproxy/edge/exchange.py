@@ -59,7 +59,7 @@ class Exchange(Answering):
     """The upstream takes no content for now."""
     started = False
     discard_timed = False
-    task: asyncio.Task[Outcome] | None = None
+    task: asyncio.Task[Outcome] | eager.Continued[Outcome] | None = None
     server: Server | None = None
     cut: str | None = None
     pace: Pace | None = None
@@ -108,7 +108,7 @@ class Exchange(Answering):
             return self._act(Refused(self.request, None))
         else:
             outcome = eager.run(self._charged(self.request, self.site.charge))
-        if isinstance(outcome, asyncio.Task):
+        if isinstance(outcome, asyncio.Task | eager.Continued):
             self.task = outcome
             outcome.add_done_callback(self._decided)
             return None
@@ -304,7 +304,7 @@ class Exchange(Answering):
 
     # -- inside
 
-    def _decided(self, _task: asyncio.Task[Outcome]) -> None:
+    def _decided(self, _task: object) -> None:
         self._carrier.advance()
 
     def _act(self, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ztproxy.model import Reason
+from ztproxy.policy.batch import Batch
 from ztproxy.policy.engine import Evaluation, Sight
 from ztproxy.policy.library import (
     Description,
@@ -72,6 +73,7 @@ class EmbeddedEngine:
         self.sight: Sight | None = Sight(self.reads, self.description.clock, not self.description.unrepeatable)
         self._policy = policy
         self._deadline_ns = round(deadline * 1e9)
+        self._batch = Batch(policy, self._deadline_ns)
         self._waiting = _Waiting(policy)
 
     @classmethod
@@ -93,7 +95,7 @@ class EmbeddedEngine:
 
     async def evaluate(self, document: bytes, now_ns: int) -> Evaluation:
         """Evaluate the entrypoint over `document`, JSON; `now_ns` is what time.now_ns() says, since the epoch."""
-        status, text, ticket = self._policy.evaluate(document, now_ns, self._deadline_ns)
+        status, text, ticket = await self._batch.answer(document, now_ns)
         if status == Status.OK:
             return Evaluation(text, None)
         if status == Status.PENDING:

@@ -9,13 +9,14 @@ import enum
 import os
 import sys
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-ABI = 1
+ABI = 2
 """The interface that this binding speaks; ztopa_abi() must say the same."""
 
 MAX_RESULT = 64 << 10
@@ -109,6 +110,12 @@ class Description(msgspec.Struct, frozen=True):
     inline: bool
 
 
+MANY = 64
+"""Evaluations that one call can ask for."""
+_ROOM = 256 << 10
+"""Bytes for the answers of such a call; those that find no room are asked for again."""
+
+
 class _Memory:
     """Where one call's answer is written; lent from call to call."""
 
@@ -123,6 +130,17 @@ class _Memory:
         self.ticket_address = ctypes.addressof(self.ticket)
 
 
+class _Many:
+    """Where the questions and answers of one call for many evaluations are."""
+
+    def __init__(self) -> None:
+        numbers = ctypes.c_int64 * MANY
+        self.lengths, self.nows, self.results, self.tickets = numbers(), numbers(), numbers(), numbers()
+        self.bytes: Any = ctypes.create_string_buffer(_ROOM)
+        parts = (self.lengths, self.nows, self.bytes, self.results, self.tickets)
+        self.addresses = tuple(ctypes.addressof(part) for part in parts)
+
+
 class PolicyHandle:
     """A loaded policy. Any thread may use it; after `release` every answer is BAD_HANDLE or CLOSED."""
 
@@ -130,7 +148,9 @@ class PolicyHandle:
         self._library = library
         self._handle = handle
         self._evaluate = library.functions.ztopa_evaluate
+        self._evaluate_many = library.functions.ztopa_evaluate_many
         self._memory: deque[_Memory] = deque()
+        self._many = _Many()
 
     def describe(self) -> Description:
         """Raises LibraryUnavailableError once released."""
@@ -164,6 +184,27 @@ class PolicyHandle:
         answer = (result >> 32, memory.bytes[: result & 0xFFFFFFFF], memory.ticket.value)
         self._memory.append(memory)
         return answer
+
+    def evaluate_many(self, questions: Sequence[tuple[bytes, int]], deadline_ns: int) -> list[tuple[int, bytes, int]]:
+        """Answer each (document, now_ns) as `evaluate` would; asking for many at once costs less for each.
+
+        At most `MANY`; never from two threads at once. Fewer answers than questions when the answers were long.
+        """
+        self._library.check_process()
+        many, count = self._many, len(questions)
+        documents = [document for document, _ in questions]
+        many.lengths[:count] = list(map(len, documents))
+        many.nows[:count] = [now_ns for _, now_ns in questions]
+        lengths, nows, out, results, tickets = many.addresses
+        done: int = self._evaluate_many(
+            self._handle, count, b"".join(documents), lengths, nows, deadline_ns, out, _ROOM, results, tickets
+        )
+        answers, start = [], 0
+        for result, ticket in zip(many.results[:done], many.tickets[:done], strict=True):
+            end = start + (result & 0xFFFFFFFF)
+            answers.append((result >> 32, many.bytes[start:end], ticket))
+            start = end
+        return answers
 
     def wait_next(self, wait_ns: int) -> tuple[int, bytes, int]:
         """Block for the next answer that was pending: (status, JSON or message, ticket), IDLE or CLOSED."""
@@ -221,6 +262,10 @@ class Library:
             "ztopa_load": (number, [text, number, ctypes.POINTER(pointer)]),
             "ztopa_describe": (pointer, [number]),
             "ztopa_evaluate": (number, [number, text, number, number, number, pointer, number, pointer]),
+            "ztopa_evaluate_many": (
+                number,
+                [number, number, text, pointer, pointer, number, pointer, number, pointer, pointer],
+            ),
             "ztopa_next": (number, [number, number, pointer, number, pointer]),
             "ztopa_release": (None, [number]),
             "ztopa_tool": (pointer, [text, number]),

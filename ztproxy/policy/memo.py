@@ -6,7 +6,7 @@ from ztproxy.model import Decision
 from ztproxy.policy.key import Key
 
 MAXIMUM_SIZE = 8192
-"""Octets of a key and a result together; what is larger is decided anew each time."""
+"""Octets of a document and a result together; what is larger is decided anew each time."""
 
 
 class Remembered:
@@ -51,14 +51,16 @@ class Memo:
         if found is None:
             found = self._once.pop(key, None)
             if found is not None:
-                _keep(self._again, key, found, self._half)
+                if len(self._again) >= self._half:
+                    self._again.popitem(last=False)
+                self._again[key] = found
         if found is None or now >= found.ends_at:
             self.misses += 1
             return None
         self.hits += 1
         return found.decision
 
-    def remember(self, key: Key, decision: Decision, now: float, remaining: float) -> None:
+    def remember(self, key: Key, decision: Decision, now: float, remaining: float, size: int) -> None:
         """Keep a decision for as long as it may be kept.
 
         Args:
@@ -66,24 +68,17 @@ class Memo:
             decision: what was decided; its `max_age` counts.
             now: seconds of the monotonic clock when it was asked for.
             remaining: seconds until the first of the credentials that it rests on ends.
+            size: octets that key and decision have together, at most.
         """
         age = min(self._maximum_age, remaining)
-        if decision.max_age is not None:
-            age = min(age, decision.max_age)
-        if age <= 0 or _size(key) + len(decision.result) > MAXIMUM_SIZE:
+        if decision.max_age is not None and decision.max_age < age:
+            age = decision.max_age
+        if age <= 0 or size > MAXIMUM_SIZE:
             return
-        known = self._again if self._again.pop(key, None) is not None else self._once
-        known.pop(key, None)
-        _keep(known, key, Remembered(decision, now + age), self._half)
-
-
-def _keep(half: OrderedDict[Key, Remembered], key: Key, found: Remembered, most: int) -> None:
-    if len(half) >= most:
-        half.popitem(last=False)
-    half[key] = found
-
-
-def _size(key: Key) -> int:
-    if isinstance(key, str | bytes):
-        return len(key)
-    return sum(map(_size, key)) if isinstance(key, tuple) else 0
+        known = self._once
+        if key in self._again:
+            known = self._again
+            del known[key]
+        elif len(known) >= self._half:
+            known.popitem(last=False)
+        known[key] = Remembered(decision, now + age)

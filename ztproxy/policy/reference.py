@@ -73,7 +73,8 @@ repeat itself (`http.send`, `rand.intn`, ...), nor with `engine: server`.
 `ztproxy policy deps` prints what a policy reads and what keeps its decisions from being remembered. A policy that reads
 `input.request.id`, `input.source.port` or `input` as a whole asks a new question each time. Read
 `input.token.claims.groups` rather than `claims := input.token.claims`: tokens that say the same there share decisions.
-What was asked for once never displaces what was asked for again, and a question with its answer has at most 8 KiB.
+What was asked for once never displaces what was asked for again, and what has
+more than 8 KiB with its answer is decided anew each time.
 """  # noqa: E501 - rows of a table do not wrap
 
 

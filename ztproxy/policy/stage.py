@@ -121,8 +121,9 @@ class Authorizer:
             return asked.refused(Reason.POLICY_MALFORMED, reading.cause, result)
         decision = asked.decision(result, reading)
         if memo is not None:
-            again = msgspec.structs.replace(decision, document=b"", duration=0.0, memo="hit")
-            memo.remember(key, again, admitted.arrived.monotonic, _remaining(admitted))
+            again = asked.again(result, reading)
+            size = len(document) + len(result)
+            memo.remember(key, again, admitted.arrived.monotonic, _remaining(admitted), size)
         return _judged(admitted, decision)
 
     def _now_ns(self, wall: float) -> int:
@@ -155,10 +156,9 @@ def _judged(admitted: Admitted, decision: Decision) -> Authorized | Refusal:
 def _remaining(admitted: Admitted) -> float:
     """Seconds until the token or the certificate ends, whichever is first."""
     token, certificate = admitted.token, admitted.certificate
-    ends_at = min(
-        token.expires_at if token is not None else float("inf"),
-        certificate.not_after if certificate is not None else float("inf"),
-    )
+    ends_at = float("inf") if token is None else token.expires_at
+    if certificate is not None and certificate.not_after < ends_at:
+        ends_at = certificate.not_after
     return ends_at - admitted.arrived.wall
 
 
@@ -185,6 +185,12 @@ class _Asked:
             result,
             self.duration,
             self.memo,
+        )
+
+    def again(self, result: bytes, reading: Verdict) -> Decision:
+        """The same as whoever asks again is told it."""
+        return Decision(
+            reading.allow, reading.reasons, reading.headers, reading.max_age, self.revision, b"", result, 0.0, "hit"
         )
 
     def refused(self, reason: Reason, cause: str, result: bytes = b"null") -> Refusal:
