@@ -144,11 +144,12 @@ def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
     """A browser has one cookie of a name for a host: two upstreams would take it from each other, again and again."""
     owners: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
     for index, route in enumerate(settings.routes):
-        sticky = route.upstream.sticky
-        if sticky is None:
+        upstream = route.upstream
+        sticky = None if upstream is None else upstream.sticky
+        if upstream is None or sticky is None:
             continue
         for host in route.hosts:
-            servers = frozenset(route.upstream.urls)
+            servers = frozenset(upstream.urls)
             name, others = owners.setdefault((host, sticky.cookie), (route.name, servers))
             if others != servers:
                 at = ("routes", index, "upstream", "sticky")

@@ -14,9 +14,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ztproxy.config.cross_origin import Cors
 from ztproxy.config.edge import Connections, Overload, Requests
-from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.header_rules import HeaderRules, folded
 from ztproxy.config.moving import Redirect, Rewrite
+from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size

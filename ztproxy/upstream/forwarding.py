@@ -195,8 +195,7 @@ class Exchange(Sending):
 
     def _is_late(self) -> bool:
         """Whether it is the server that took too long: not a client whose content stands still, nor a silent stream."""
-        streams = self._target.timeouts is self._target.stream_timeouts
-        return not streams and (self._answered or self._is_sent())
+        return not self._target.of_streams and (self._answered or self._is_sent())
 
     def _blame(self) -> None:
         """The server failed the request."""

@@ -27,11 +27,11 @@ class Target:
         loop: the loop that it is served on.
         clock: a monotonic clock, seconds; for durations.
         at_end: puts off to the end of the loop's turn.
-        stream_timeouts: what holds in place of `timeouts` once an exchange has become a stream.
+        stream_timeouts: what holds in place of `timeouts` once an exchange has become a stream; None: these are they.
         event_streams: media types of responses that are streams.
     """
 
-    __slots__ = ("at_end", "clock", "deadlines", "event_streams", "head", "loop", "stream", "timeouts")
+    __slots__ = ("at_end", "clock", "deadlines", "event_streams", "head", "loop", "of_streams", "stream", "timeouts")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Target:
         self.clock = clock
         self.at_end = at_end
         self.event_streams = event_streams
+        self.of_streams = stream_timeouts is None
         self.stream = (
             self
             if stream_timeouts is None
