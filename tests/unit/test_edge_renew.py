@@ -23,7 +23,7 @@ class Renewed:
             pipeline=self.pipeline,
             forward=self.forward,
             finished=self.told,
-            reading=Reading(cleaning or Cleaning.of()),
+            reading=Reading.of(cleaning or Cleaning.of()),
             wall=edge.wall,
             monotonic=edge.clock,
         )

@@ -14,7 +14,9 @@ OFFERED = (
 
 
 def said(*fields: tuple[bytes, bytes], protocol: bytes | None = b"websocket", asked=OFFERED, upgrade="websocket"):
-    return objection(arrived(upgrade=upgrade, fields=asked), Head(list(fields), switches_to=protocol))
+    head = Head(list(fields))
+    head.switches_to = protocol
+    return objection(arrived(upgrade=upgrade, fields=asked), head)
 
 
 def test_the_accept_is_made_as_the_standard_shows():
