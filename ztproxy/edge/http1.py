@@ -146,8 +146,8 @@ class Http1:
         """Serve by another site from now on; returns the exchange that ends under the one it began with.
 
         A request that has been read already, and only waits for the loop's turn to end, begins now, by the rules that
-        it was read by. Those pipelined behind one that is under way would be judged by rules that no longer count
-        when their turn comes: they are not served, and the connection ends before them (RFC 9112 §9.3.2).
+        it was read by. One that cannot begin, because its client does not read what it was answered before, is not
+        served: whenever that will be, those rules no longer count.
         """
         if self._queue and not self._queue[0].started and not self.stalled:
             self._due = True

@@ -25,6 +25,9 @@ _NO_ROOM_FOR_ONE = Refusal(
 )
 
 
+Clock = Callable[[], float]
+
+
 class Exchange(Protocol):
     """An exchange that may be a stream."""
 
@@ -57,6 +60,7 @@ class Streams:
         self._by_route: Counter[str] = Counter()
         self._by_identity: Counter[tuple[str, ...]] = Counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._watching: tuple[asyncio.AbstractEventLoop, tuple[UnderWay, ...], Clock, Clock] | None = None
         self.opened: Counter[str] = Counter()
         """By kind, since the start."""
         self.ended: Counter[str] = Counter()
@@ -125,21 +129,23 @@ class Streams:
 
     def watch(self, sites: Iterable[UnderWay], wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         """Look at all streams now and then, until `stop`; needs a running loop."""
-        sites = tuple(sites)
-
-        def look() -> None:
-            self._timer = loop.call_later(INTERVAL, look)
-            self.sweep(sites, wall(), monotonic())
-
-        loop = asyncio.get_running_loop()
         self.stop()
-        self._timer = loop.call_later(INTERVAL, look)
+        self._watching = asyncio.get_running_loop(), tuple(sites), wall, monotonic
+        self._look()
 
     def stop(self) -> None:
         """Look no more."""
+        self._watching = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _look(self) -> None:
+        if self._watching is not None:
+            loop, sites, wall, monotonic = self._watching
+            if self._timer is not None:
+                self.sweep(sites, wall(), monotonic())
+            self._timer = loop.call_later(INTERVAL, self._look)
 
     def sweep(self, sites: Iterable[UnderWay], wall: float, monotonic: float) -> None:
         """Find what has become a stream, and end what has no right to go on."""

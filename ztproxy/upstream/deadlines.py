@@ -59,6 +59,7 @@ class Deadlines:
 
     def stop(self) -> None:
         """Watch nothing any more."""
+        self._sweep = _nothing  # what is swept holds us
         self._watched.clear()
         if self._resting is not None:
             self._resting.set_result(None)
@@ -88,3 +89,7 @@ class Deadlines:
             self._resting = None
         if self._sweep(now) or self._watched or self._resting is not None:
             self.wake()
+
+
+def _nothing(_now: float) -> bool:
+    return False
