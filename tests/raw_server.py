@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from tests.pki import Leaf
-from ztproxy.config.settings import Route, Settings
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Settings
 from ztproxy.model import Arrived, Authorized, Certificate, Connection, Decision, Fields, Refusal, Sans, Token
 from ztproxy.upstream import Upstreams
 

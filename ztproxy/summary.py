@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from ztproxy.config.settings import Listener, Route, Settings, is_local, is_local_host
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Listener, Settings, is_local, is_local_host
 from ztproxy.parts import Parts
 from ztproxy.writable import unwritable
 

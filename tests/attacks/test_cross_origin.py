@@ -12,7 +12,7 @@ from tests.raw_server import Scene, always, arrived, exchange
 from tests.unit.test_pipeline import Stages
 from ztproxy.config.cross_origin import Cors
 from ztproxy.config.loading import ConfigError, parse
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.model import Answered, Authorized, Preflight, Reason, Refusal, Refused
 from ztproxy.pipeline import Pipeline
 from ztproxy.policy.preflight import LET_THROUGH, objection

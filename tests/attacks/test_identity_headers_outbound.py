@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.pki import Authority
 from tests.raw_server import CONNECTION, Scene, always, authorized, certificate, exchange, settings, token
-from ztproxy.config.settings import Assertion, Route
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Assertion
 from ztproxy.model import Connection, Reason, Refusal
 from ztproxy.upstream import Upstreams
 from ztproxy.upstream.assertion import Assertions

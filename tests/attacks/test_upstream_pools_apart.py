@@ -1,7 +1,8 @@
 """Connections are never shared between routes, so never across different TLS settings."""
 
 from tests.raw_server import RawServer, RecordingClient, always, authorized
-from ztproxy.config.settings import Route, Settings
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Settings
 from ztproxy.upstream import Upstreams
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

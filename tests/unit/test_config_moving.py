@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from ztproxy.config.moving import Redirect, Rewrite
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 
 
 @pytest.mark.parametrize(

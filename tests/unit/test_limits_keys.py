@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztproxy.config.settings import LimitRule
+from ztproxy.config.limits import LimitRule
 from ztproxy.limits.keys import LONGEST, part, source_key
 from ztproxy.limits.rules import rules
 from ztproxy.model import Certificate, Sans, Token

@@ -1,4 +1,4 @@
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.config.values import segments
 from ztproxy.model import Arrived, Connection, Reason, Refusal, Routed
 from ztproxy.routing import Routing

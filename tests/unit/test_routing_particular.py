@@ -1,7 +1,7 @@
 import pytest
 
 from tests.raw_server import arrived
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.model import Routed
 from ztproxy.routing import Routing, particular
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from cryptography import x509
 
-from ztproxy.config.settings import Route, Settings
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Settings
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load

@@ -4,7 +4,6 @@ Immutable once read. Nothing here looks at the file system or the network: `ztpr
 every path absolute.
 """
 
-import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,51 +11,29 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from ztproxy.config.cross_origin import Cors
 from ztproxy.config.edge import Connections, Overload, Requests
-from ztproxy.config.header_rules import HeaderRules, folded
-from ztproxy.config.moving import Redirect, Rewrite
+from ztproxy.config.limits import Limits
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
+from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
-from ztproxy.config.sizes import Size
-from ztproxy.config.streams import WEBSOCKET, Streams, UpgradeName
-from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import (
     Address,
     AddressValue,
     Duration,
-    FieldName,
-    HostPattern,
     InputFile,
     Network,
     OutputPath,
-    PathPrefix,
-    RateValue,
-    Secret,
     UnixAddress,
 )
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-Demand = Literal["certificate", "token"]
 
 
 def _https(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
         raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
-
-
-def _limit_key(value: str) -> str:
-    if not re.fullmatch(
-        r"source\.address|certificate\.(fingerprint|spiffe_id)|token\.subject|token\.claims\.[A-Za-z0-9_:./-]+|route",
-        value,
-    ):
-        raise ValueError(
-            "a bucket's key is source.address, certificate.fingerprint, certificate.spiffe_id, token.subject, "
-            "token.claims.NAME or route"
-        )
     return value
 
 
@@ -68,7 +45,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
 Url = Annotated[str, AfterValidator(_https)]
-LimitKey = Annotated[str, AfterValidator(_limit_key)]
 
 
 class KeyPair(Section):
@@ -186,106 +162,6 @@ class Issuer(Section):
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
     """How long its last good keys stay in use while it cannot be reached."""
-
-
-class LimitRule(Section):
-    """A token bucket per value of its key."""
-
-    key: LimitKey | tuple[LimitKey, ...]
-    """What the bucket is keyed by; several keys make one combined key."""
-    rate: RateValue
-    burst: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    """Requests that may come at once; as many as the rate's number when absent."""
-    shadow: bool = False
-    """Counted and logged, not enforced."""
-    on_failure: Literal["refuse", "local"] = "refuse"
-    """While the storage is away: refuse, or an in-process bucket."""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The parts of the key."""
-        return (self.key,) if isinstance(self.key, str) else self.key
-
-    @property
-    def name(self) -> str:
-        """The rule's name in logs and fields."""
-        return "+".join(self.keys)
-
-
-class Limits(Section):
-    """Token buckets for every route, and where buckets are kept."""
-
-    storage: str = Field(default="memory://", pattern=r"^(memory://|machine://(/.+)?|rediss?://.+)$")
-    """memory:// (one process), machine:// (all processes of this machine, in a file below `state`; or machine:///folder)
-    or redis://host:port/db (several machines)."""
-    password: Secret | None = None
-    """Redis password."""
-    ipv6_prefix: int = Field(default=64, ge=16, le=128)
-    """IPv6 clients share a bucket by this prefix."""
-    maximum_buckets: int = Field(default=65536, ge=16)
-    """Of memory:// and machine://; when none is full again new keys are refused."""
-    timeout: Duration = 0.25
-    """Longest wait for redis, or for a process that holds machine://."""
-    rules: tuple[LimitRule, ...] = ()
-
-
-class Route(Section):
-    """What is published where, and what it demands."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    hosts: tuple[HostPattern, ...] = Field(min_length=1)
-    """Exact names, *.example.com (one or more labels), or "*"."""
-    paths: tuple[PathPrefix, ...] = Field(default=("/",), min_length=1)
-    """Whole segments: /api/ covers /api/x, and /api too only when written /api. The longest wins."""
-    issuers: tuple[str, ...] | None = None
-    """Whose tokens count here; must be said once several issuers are configured."""
-    authorities: tuple[InputFile, ...] | None = None
-    """Whose certificates count here; must be said once several authorities are configured."""
-    require: tuple[Demand, ...]
-    """Demanded before the policy is asked; [] is written out where the policy alone decides."""
-    limits: tuple[LimitRule, ...] = ()
-    maximum_body: Size | None = None
-    """Content of a request, in place of `requests.maximum_body`."""
-    upstream: Upstream | None = None
-    redirect: Redirect | None = None
-    rewrite: Rewrite | None = None
-    headers: HeaderRules = HeaderRules()
-    cors: Cors | None = None
-    upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
-    """Protocols that a request may switch to; h2c is never one."""
-    streams: Streams = Streams()
-    forward_token: bool = False
-    """Pass the verified bearer token on to the upstream."""
-    policy_headers: tuple[FieldName, ...] = ()
-    """Names that a decision's `headers` may set; always stripped from the client's request."""
-    keep_headers: tuple[FieldName, ...] = ()
-    """Names out of the list of what upstreams commonly believe that are passed on from the client all the same."""
-
-    @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
-        if (self.upstream is None) == (self.redirect is None):
-            raise ValueError("a route has either an `upstream` or a `redirect`")
-        if self.redirect is not None and self.rewrite is not None:
-            raise ValueError("`rewrite` is for an upstream; a `redirect` names its own path")
-        if self.rewrite is not None:
-            for path in self.paths:
-                if not self.rewrite.covers(path):
-                    raise ValueError(f"`rewrite.prefix` {self.rewrite.prefix} does not cover the route's path {path}")
-        return self
-
-    @model_validator(mode="after")
-    def _each_header_from_one(self) -> Self:
-        ours = folded((*self.headers.request.set, *self.headers.request.add, *self.headers.request.remove))
-        if both := sorted(name for name in self.policy_headers if folded([name]) & ours):
-            raise ValueError(f"{', '.join(both)}: set by the policy, so not by `headers.request`")
-        return self
-
-    @property
-    def served_by(self) -> Upstream:
-        """The upstream of a route that forwards; nothing else asks."""
-        if self.upstream is None:
-            raise LookupError(f"route {self.name} redirects")
-        return self.upstream
 
 
 class Logs(Section):

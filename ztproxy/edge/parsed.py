@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ztproxy.config.settings import Listener, Route
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Listener
 from ztproxy.config.streams import WEBSOCKET
 from ztproxy.edge.authority import Authority, read_authority
 from ztproxy.edge.cleaning import Cleaning

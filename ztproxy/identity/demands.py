@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from ztproxy.config.settings import Route, Settings
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import der_of, read_authorities
 from ztproxy.identity.discovery import is_https
 from ztproxy.identity.errors import IdentityConfigError

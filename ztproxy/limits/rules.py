@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import chain
 
-from ztproxy.config.settings import LimitRule
+from ztproxy.config.limits import LimitRule
 from ztproxy.limits.bucket import Quota, quota
 from ztproxy.limits.keys import LONGEST, Part, hashed, part
 from ztproxy.limits.token_bucket import Charge

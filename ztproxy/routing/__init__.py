@@ -6,7 +6,7 @@ has routes never falls back to a less exact one: `*` does not catch what an exac
 
 from collections.abc import Iterable
 
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.config.values import segments
 from ztproxy.model import Arrived, Reason, Refusal, Routed
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.config.streams import WEBSOCKET
 from ztproxy.model import Answer, Arrived, Preflight, Reason, Refusal, Routed
 from ztproxy.routing import Routing

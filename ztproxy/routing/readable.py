@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ztproxy.config.cross_origin import Sent, readers
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.model import Arrived, Outcome, Refused
 
 Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]

@@ -5,7 +5,7 @@ import re
 from hashlib import sha256
 
 from ztproxy.config.believed import fold
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.model import Authorized, Fields, Reason, Refusal, Token
 from ztproxy.upstream.passing import Dropped, folded, is_reserved
 from ztproxy.upstream.rewriting import rewriting

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.config.upstreams import Upstream
 from ztproxy.exchange import Client, Server
 from ztproxy.model import Authorized

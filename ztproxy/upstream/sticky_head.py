@@ -1,6 +1,6 @@
 """The head of a request on a route with a sticky cookie: that cookie is ours and goes no further."""
 
-from ztproxy.config.settings import Route
+from ztproxy.config.routes import Route
 from ztproxy.model import Authorized, Refusal
 from ztproxy.upstream.head import RequestHead
 from ztproxy.upstream.statement import Statements
