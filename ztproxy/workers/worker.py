@@ -19,6 +19,7 @@ from ztproxy.admin.observed import Observed
 from ztproxy.config.files import files_of
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.config.settings import Settings
+from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
 from ztproxy.observe import Metrics
 from ztproxy.observe.lag import LoopLag
@@ -238,6 +239,7 @@ def main(descriptor: int, number: str) -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's own order
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    raise_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_work(descriptor, number))
 
