@@ -135,6 +135,7 @@ class RecordingClient:
 
     def __init__(self) -> None:
         self.status: int | None = None
+        self.interims: list[tuple[int, list[tuple[bytes, bytes]]]] = []
         self.fields: list[tuple[bytes, bytes]] = []
         self.length: int | None = None
         self.content = b""
@@ -147,6 +148,11 @@ class RecordingClient:
         self.calls: list[str] = []
         self._done = asyncio.Event()
         self._changed = asyncio.Event()
+
+    def send_interim(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        assert self.status is None
+        self.interims.append((status, list(fields)))
+        self._note("send_interim")
 
     def send_head(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
         assert self.status is None

@@ -18,6 +18,9 @@ class Client(Protocol):
     `send_switch`, any number of `send_octets`, then `send_end` or `abort`.
     """
 
+    def send_interim(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Pass an interim response on (RFC 9110 §15.2); any number before everything else, and never 100 or 101."""
+
     def send_head(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
         """Begin the response; `length` octets follow, None: unknown.
 

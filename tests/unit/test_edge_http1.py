@@ -242,6 +242,26 @@ async def test_a_connection_has_so_many_requests_and_no_more():
     assert edge.wire.closed
 
 
+async def test_an_interim_response_is_passed_on_before_the_final_one_alone():
+    edge = Edge(forward=held())
+    edge.send(get())
+    client = edge.forward.last.client
+    client.send_interim(103, ((b"link", b"</a>"), (b"x-request-id", b"theirs"), (b"content-length", b"9")))
+    assert edge.wire.taken() == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    edge.forward.last.respond()
+    client.send_interim(103, ())
+    assert edge.wire.taken().startswith(b"HTTP/1.1 200 ")
+    assert edge.told.last.status == 200
+    assert edge.wire.taken() == b""
+
+
+async def test_http_1_0_gets_no_interim_response():
+    edge = Edge(forward=held())
+    edge.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+    edge.forward.last.client.send_interim(103, ())
+    assert edge.wire.taken() == b""
+
+
 async def test_close_is_honoured():
     edge = Edge()
     assert b"Connection: close\r\n" in edge.send(get(b"/", b"Connection: foo, Close"))

@@ -109,15 +109,31 @@ async def test_responses_without_content_end_with_their_head(scene, method, resp
     assert len(server.peers) == connections
 
 
-async def test_interim_responses_are_skipped(start, build):
-    server = await start(
-        always(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
-    )
+async def test_interim_responses_are_passed_on_but_for_100(start, build):
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n"
+    server = await start(always(b"HTTP/1.1 100 Continue\r\n\r\n", hints, hints + OK))
     upstreams = build(server.url)
     for _ in range(2):
         client = await exchange(upstreams)
+        assert client.interims == [(103, [(b"link", b"</a>")])] * 2
+        assert client.calls[:3] == ["send_interim", "send_interim", "send_head"]
         assert (client.status, client.fields, client.content) == (200, [], b"ok")
     assert len(server.peers) == 1
+
+
+async def test_an_interim_response_does_not_wait_for_the_final_one(start, build):
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        await peer.until_closed()
+
+    server = await start(script)
+    client = RecordingClient()
+    exchange_ = build(server.url).forward(authorized(), client)
+    exchange_.send_end()
+    await client.until(lambda: client.interims)
+    assert client.status is None
+    exchange_.abort()
 
 
 async def test_head_and_content_leave_in_one_write(start, build):

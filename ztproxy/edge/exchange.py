@@ -14,7 +14,7 @@ from ztproxy.edge.answering import Answering
 from ztproxy.edge.canonical import unread
 from ztproxy.edge.pace import Pace
 from ztproxy.edge.parsed import Moment
-from ztproxy.edge.response_head import CONTINUE
+from ztproxy.edge.response_head import CONTINUE, render_head
 from ztproxy.edge.site import Charge, Site
 from ztproxy.edge.websocket import CloseCode, Frames, close_frame
 from ztproxy.edge.wire import Wire
@@ -218,6 +218,11 @@ class Exchange(Answering):
         )
 
     # -- ztproxy.exchange.Client
+
+    def send_interim(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Pass an interim response on; HTTP/1.0 knows none (RFC 9110 §15.2)."""
+        if not (self.done or self.status) and self.version_11:
+            self.wire.write(render_head(status, fields, b"", self.site.left_out, bytes))
 
     def send_head(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
         """Begin the response. One that comes before the request's end is the connection's last."""

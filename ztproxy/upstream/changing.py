@@ -27,6 +27,10 @@ class ChangingClient:
         self._authorized = authorized
         self._change = change
 
+    def send_interim(self, status: int, fields: Sent) -> None:
+        """The head as the route would have it."""
+        self._client.send_interim(status, self._change(self._authorized, fields))
+
     def send_head(self, status: int, fields: Sent, length: int | None) -> None:
         """The head as the route would have it."""
         self._client.send_head(status, self._change(self._authorized, fields), length)

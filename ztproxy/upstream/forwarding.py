@@ -6,7 +6,7 @@ from ztproxy.model import Reason, Refusal
 from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.deadlines import NEVER
 from ztproxy.upstream.head import binds_connection
-from ztproxy.upstream.response import End
+from ztproxy.upstream.response import End, ResponseReader
 from ztproxy.upstream.response_fields import Head, media_type
 from ztproxy.upstream.sending import Sending
 from ztproxy.upstream.switching import objection
@@ -68,8 +68,8 @@ class Exchange(Sending):
         head = reader.head
         if reader.problem is not None:
             self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, reader.problem)
-        elif head is None:
-            return
+        elif head is None or reader.interims:
+            self._pass_on(reader)
         elif reader.status == _SWITCHING:
             if reader.switched:
                 self._switch(head, reader.rest)
@@ -128,6 +128,14 @@ class Exchange(Sending):
             self._fail(Reason.OVERLOADED, "the proxy is closing")
 
     # Steps.
+
+    def _pass_on(self, reader: ResponseReader) -> None:
+        """Interim responses go to the client as they come (RFC 9110 §15.2)."""
+        interims, reader.interims = reader.interims, []
+        for status, fields in interims:
+            self._client.send_interim(status, fields)
+        if reader.head is not None:
+            self.on_response()
 
     def _unasked(self, connection: Connection) -> None:
         """Octets came before the request went out: they answer somebody else's, or nobody's."""

@@ -15,6 +15,7 @@ FIELDS_LIMIT = 200
 INTERIM_LIMIT = 16
 _FRAMING_LIMIT = 64 * 1024
 _FRAMING_SHARE = 16
+_CONTINUE = 100
 _SWITCHING, _FIRST_FINAL, _LAST = 101, 200, 599
 _WITHOUT_CONTENT = (204, 304)
 _names = Names()
@@ -30,8 +31,9 @@ class End(Enum):
 class ResponseReader:
     """One connection's responses, one after the other.
 
-    After each `feed` look at, in this order: `problem`; `head` and `status` once there; `content`, to be emptied by the
-    reader's user; `switched` and `rest`; `complete`, and then `reusable`.
+    After each `feed` look at, in this order: `problem`; `interims`, to be emptied by the reader's user; then `head`
+    and `status` once there; `content`, to be emptied by the reader's user; `switched` and `rest`; `complete`, and
+    then `reusable`.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class ResponseReader:
         "complete",
         "content",
         "head",
+        "interims",
         "problem",
         "rest",
         "reusable",
@@ -75,6 +78,7 @@ class ResponseReader:
         self.started = self.complete = self.reusable = self.switched = False
         self.status = 0
         self.head: Head | None = None
+        self.interims: list[tuple[int, list[tuple[bytes, bytes]]]] = []
         self.content: list[bytes] = []
         self.problem: str | None = None
         self.rest = b""
@@ -142,7 +146,7 @@ class ResponseReader:
         if problem is not None:
             return self._fail(problem)
         if status < _FIRST_FINAL and status != _SWITCHING:
-            return self._skip_interim()
+            return self._interim(status, head)
         self.status = status
         self.head = head
         if self._asks_head and status != _SWITCHING:
@@ -181,8 +185,10 @@ class ResponseReader:
             return "an interim response with content"
         return None
 
-    def _skip_interim(self) -> None:
+    def _interim(self, status: int, head: Head) -> None:
         self._interims += 1
+        if status != _CONTINUE:  # whether the client may go on is settled at the edge
+            self.interims.append((status, head.fields))
         if self._interims > INTERIM_LIMIT:
             self._fail(f"more than {INTERIM_LIMIT} interim responses")
 
