@@ -35,10 +35,10 @@ def workers_of(gateway: Gateway) -> list[int]:
         return [int(pid) for pid in file.read().split()]
 
 
-async def until_said(gateway: Gateway, start: str) -> str:
-    """The next line that starts so."""
+async def until_said(gateway: Gateway, start: str, holding: str = "") -> str:
+    """The next line that starts so, and holds this."""
     async with asyncio.timeout(30):
-        while not (line := await gateway.line()).startswith(start):
+        while not (line := await gateway.line()).startswith(start) or holding not in line:
             pass
     return line
 
@@ -111,6 +111,28 @@ async def test_a_worker_that_dies_takes_its_own_requests_with_it_and_is_started_
         assert second in workers_of(gateway)
         assert first not in workers_of(gateway)
         assert len(workers_of(gateway)) == 2
+
+
+async def test_a_worker_that_is_started_again_decides_as_the_others_do(tmp_path):
+    """The policy on disk may be half a copy: it is not taken up because somebody died."""
+    async with Gateway(tmp_path, rego=ALLOW, more="workers: 2") as gateway:
+        rego(gateway, DENY)
+        os.kill(workers_of(gateway)[0], signal.SIGKILL)
+        await until_said(gateway, "worker 1 ", "the policy on disk is not the one that serves")
+        assert await ask_anew(gateway, 3) == {200}
+        rego(gateway, ALLOW)
+        async with asyncio.timeout(30):
+            while len(workers_of(gateway)) < 2:
+                await asyncio.sleep(0.05)
+        assert await ask_anew(gateway, 3) == {200}
+
+
+async def test_workers_import_nothing_from_the_folder_they_are_started_in(tmp_path, monkeypatch):
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "httptools.py").write_text("raise SystemExit('imported')\n")  # which workers alone import
+    monkeypatch.chdir(tmp_path / "evil")
+    async with Gateway(tmp_path, rego=ALLOW) as gateway:
+        assert await ask_anew(gateway, 1) == {200}
 
 
 async def test_reloads_under_load_fail_no_request(tmp_path):
