@@ -1,6 +1,7 @@
 """How servers are reached: Unix sockets, addresses, and names whose addresses are raced and used in turn."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections import Counter
@@ -8,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.raw_server import RawServer, Scene, always, exchange, settings
+from tests.raw_server import Peer, RawServer, RecordingClient, Scene, always, authorized, exchange, settings
 from ztproxy.model import Reason
 from ztproxy.upstream import Upstreams
 from ztproxy.upstream.dialing import AddressDialler, NameDialler, UnixDialler, dialler
@@ -144,3 +145,39 @@ async def test_what_is_connected_to_an_address_that_is_gone_serves_no_further_re
     await asyncio.wait_for(made[0].peers[0].closed.wait(), 5)
     await exchange(upstreams)
     assert len(made[1].peers) == 1
+
+
+async def test_who_leaves_in_the_middle_of_a_handshake_leaves_no_socket(scene):
+    async def script(peer: Peer) -> None:
+        begun.set()
+        await peer.until_closed()
+
+    begun = asyncio.Event()
+    server = await scene.start(script)
+
+    async def lookup(_host, _port):
+        return [loopback(1, server.port)]
+
+    upstreams = Upstreams.build(settings("https://app.test"), lookup=lookup)
+    forwarded = upstreams.forward(authorized(), RecordingClient())
+    await asyncio.wait_for(begun.wait(), 5)
+    forwarded.abort()
+    await asyncio.wait_for(server.peers[0].closed.wait(), 5)
+    assert upstreams.view()[0].connections == 0
+    await upstreams.close()
+    gc.collect()  # a socket left open would be told as a warning
+
+
+async def test_a_look_up_under_way_is_given_up_at_the_end(scene):
+    async def lookup(_host, _port):
+        asked.set()
+        await asyncio.Event().wait()
+
+    asked = asyncio.Event()
+    upstreams = Upstreams.build(settings("http://app.test"), lookup=lookup)
+    client = RecordingClient()
+    upstreams.forward(authorized(), client).send_end()
+    await asyncio.wait_for(asked.wait(), 5)
+    await upstreams.close()
+    assert (await client.done()).refusal is not None
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -83,6 +83,19 @@ async def test_one_that_is_left_out_stays_so(scene):
     await new.close()
 
 
+async def test_taking_over_late_counts_too(scene):
+    good = await scene.start(always(OK))
+    servers = (AWAY[0], good.url)
+    old = await ejecting(*servers)
+    new = scene.build(*servers, outliers={"failures": 1}, retries={"attempts": 0})
+    assert [state.ejected_until for state in new.view()] == [None, None]
+    assert new.published["app"].cluster.fit(0.0) == new.published["app"].cluster.members
+    new.take_over(old)
+    for _ in range(4):
+        assert (await exchange(new)).content == b"ok"
+    await old.close()
+
+
 async def test_what_the_new_ones_learn_changes_nothing_for_the_old_ones():
     old = Upstreams.build(settings(*AWAY, outliers={"failures": 1}))
     new = Upstreams.build(settings(*AWAY, outliers={"failures": 1}), previous=old)

@@ -93,7 +93,9 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
-    Reason.UPSTREAM_UNREACHABLE: "No server of the route accepts connections. The log names the cause.",
+    Reason.UPSTREAM_UNREACHABLE: (
+        "No server of the route accepts connections, or none passes `upstream.health`. The log names the cause."
+    ),
     Reason.UPSTREAM_PROTOCOL_ERROR: (
         "The server's answer is not HTTP/1.1 that has one reading, or it closed in mid-answer."
     ),
@@ -109,8 +111,9 @@ REMEDIES: dict[Reason, str] = {
         "shorter than what stands behind takes."
     ),
     Reason.OVERLOADED: (
-        "The proxy has all that `overload` lets it take on, or the storage of its limits cannot take more. Try again "
-        "after `Retry-After`."
+        "The proxy has all that `overload` lets it take on, the route's servers have all that "
+        "`upstream.maximum_connections` and `maximum_requests` allow them and `upstream.queue` is full, or the storage "
+        "of the limits cannot take more. Try again after `Retry-After`."
     ),
     Reason.INTERNAL_ERROR: "A defect of the proxy: its log has the traceback under the request's id. Please report it.",
 }

@@ -158,7 +158,7 @@ class Cluster:
         else:
             _log.warning("route %s: %s is unhealthy and gets no requests", self.route, member.pool.name)
             member.pool.close_idle()
-        self._changed()
+        self.reconsider()
 
     def _eject(self, member: Member, now: float, what: str) -> None:
         ejected = sum([other.is_ejected(now) for other in self.members])
@@ -167,9 +167,10 @@ class Cluster:
         seconds = member.record.eject(now) - now
         _log.warning("route %s: %s %s too often and is left out for %g s", self.route, member.pool.name, what, seconds)
         member.pool.close_idle()
-        self._changed()
+        self.reconsider()
 
-    def _changed(self) -> None:
+    def reconsider(self) -> None:
+        """How servers stand has changed."""
         self._fit_until = -_FOREVER
         if self.queue:
             self.make_room()

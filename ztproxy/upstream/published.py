@@ -120,6 +120,7 @@ class Published:
         for member in self.cluster.members:
             if member.pool.name in known:
                 member.adopt(known[member.pool.name])
+        self.cluster.reconsider()
 
     def view(self, now: float) -> Iterator[ServerState]:
         """How each server stands."""
