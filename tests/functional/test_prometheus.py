@@ -17,7 +17,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from tests.functional.gateway import Gateway
 from tests.functional.ports import free_port
 from tests.functional.prometheus import Prometheus
-from ztproxy.config.settings import Settings
 from ztproxy.observe.catalogue import CATALOGUE
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -67,8 +66,6 @@ def test_what_the_dashboard_and_the_document_ask_is_promql(tmp_path):
 
 @pytest.fixture
 async def gateway(tmp_path):
-    if "health" not in Settings.model_fields:
-        pytest.skip("the health listener is not built in yet")
     health = free_port()
     more = f"health: {{address: '127.0.0.1:{health}'}}\nadmin: {{address: 'unix:{tmp_path}/admin.sock'}}\nworkers: 2"
     async with Gateway(tmp_path, more=more, limits=f"{{storage: 'machine://', rules: {RULES}}}") as gateway:

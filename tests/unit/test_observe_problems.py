@@ -51,8 +51,8 @@ def test_a_reload_that_failed_is_said_with_its_problems():
 
 def test_workers_that_are_not_there_are_said():
     assert found(lines=()) == ["no worker is ready"]
-    dead = (*READY, WorkerLine(11, "dead", NOW))
-    assert found(worker(), lines=dead) == ["worker 11 died and is not replaced yet"]
+    dead = (*READY, WorkerLine(0, "dead", NOW, 2, 4))
+    assert found(worker(), lines=dead) == ["worker 4 died, 3 times by now, and is not replaced yet"]
 
 
 def test_policies_that_differ_are_said():

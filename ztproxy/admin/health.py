@@ -9,9 +9,12 @@ from aiohttp.typedefs import Handler
 
 from ztproxy.admin import pages
 from ztproxy.admin.fleet import Steered
+from ztproxy.admin.fresh import Fresh
 
 LIFETIME = 15.0
 """Seconds that a connection lasts at most: monitors come again."""
+READY_FOR = 0.1
+"""Seconds for which the workers' word on whether they are ready is good: whoever can connect may ask."""
 _PLAIN = "text/plain"
 
 
@@ -21,14 +24,17 @@ def application(fleet: Steered) -> web.Application:
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n", content_type=_PLAIN)
 
+    page = pages.MetricsPage(fleet)
+    unready = Fresh(fleet.unready, READY_FOR)
+
     async def ready(_request: web.Request) -> web.Response:
-        missing = await fleet.unready()
+        missing = await unready()
         text = "".join(f"{one}\n" for one in missing) or "ok\n"
         return web.Response(text=text, status=503 if missing else 200, content_type=_PLAIN)
 
     async def metrics(request: web.Request) -> web.Response:
-        page, kind = await pages.metrics(fleet, request.headers.get("Accept", ""))
-        return web.Response(body=page, headers={"Content-Type": kind})
+        body, kind = await page.read(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": kind})
 
     made = web.Application(middlewares=[_nothing_else])
     made.router.add_get("/livez", live)

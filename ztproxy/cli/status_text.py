@@ -32,8 +32,11 @@ def _lines(status: FleetStatus) -> Iterator[str]:
 
 def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     now = status.at
-    workers = ((str(one.pid), one.state, _ago(now - one.since), str(one.restarts)) for one in status.workers)
-    yield "workers", ("PID", "STATE", "SINCE", "RESTARTS"), workers
+    workers = (
+        (str(one.number), str(one.pid or "-"), one.state, _ago(now - one.since), str(one.restarts))
+        for one in status.workers
+    )
+    yield "workers", ("NUMBER", "PID", "STATE", "SINCE", "RESTARTS"), workers
     policies = (
         (one.revision[:12], one.engine, one.source, one.entrypoint, _ago(now - one.loaded_at))
         for one in status.policies

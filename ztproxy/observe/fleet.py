@@ -32,10 +32,14 @@ class WorkerLine(msgspec.Struct, frozen=True):
     """A worker process, as the supervisor sees it."""
 
     pid: int
+    """0 while there is none."""
     state: str
     """`starting`, `ready`, `draining`, or `dead` until another takes its place."""
     since: float
     restarts: int = 0
+    """How often it had to be started again."""
+    number: int = 0
+    """Its place; the one that takes its place has the same."""
 
 
 class Reloads(msgspec.Struct, frozen=True):

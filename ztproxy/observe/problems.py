@@ -31,7 +31,7 @@ def _workers(status: FleetStatus) -> Iterator[str]:
         yield "no worker is ready"
     for worker in status.workers:
         if worker.state == "dead":
-            yield f"worker {worker.pid} died and is not replaced yet"
+            yield f"worker {worker.number} died, {worker.restarts + 1} times by now, and is not replaced yet"
     for problem in status.reloads.problems:
         yield f"the last reload failed, and what was there before is still in use: {problem}"
     if len(status.policies) > 1:

@@ -70,9 +70,9 @@ class Workers:
     def lines(self) -> tuple[WorkerLine, ...]:
         """Each worker, running or not."""
         return tuple(
-            WorkerLine(0, "dead", slot.since, slot.restarts)
+            WorkerLine(0, "dead", slot.since, slot.restarts, slot.number)
             if slot.member is None
-            else WorkerLine(slot.member.pid, slot.member.state, slot.member.since, slot.restarts)
+            else WorkerLine(slot.member.pid, slot.member.state, slot.member.since, slot.restarts, slot.number)
             for slot in self._slots
         )
 
