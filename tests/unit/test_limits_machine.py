@@ -45,6 +45,7 @@ steps = st.lists(
 EXAMPLES = iter(range(10**9))
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(quotas, min_size=3, max_size=3), steps)
 async def test_it_reckons_as_the_memory_does(tmp_path, numbers, steps):
@@ -60,6 +61,7 @@ async def test_it_reckons_as_the_memory_does(tmp_path, numbers, steps):
     await buckets.close()
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 1800 * SECOND)), max_size=120))
 async def test_only_buckets_that_are_full_again_are_ever_forgotten(tmp_path, steps):

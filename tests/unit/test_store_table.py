@@ -70,6 +70,7 @@ def test_what_has_come_to_its_end_makes_room(table):
     assert table.add("new", 1, later())
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 80), st.booleans()), max_size=100))
 def test_no_key_is_ever_taken_for_another(table, steps):
