@@ -1,7 +1,5 @@
 import asyncio
 
-import pytest
-
 from tests.edge import Edge, get
 from tests.fakes import RecordingForward, RecordingPipeline
 from tests.raw_server import settings, token
@@ -117,16 +115,41 @@ async def test_so_many_for_one_identity_until_one_has_ended():
 async def test_it_looks_by_itself(monkeypatch):
     monkeypatch.setattr("ztproxy.edge.streams.INTERVAL", 0.001)
     one = opened(edge(expires_in=-1.0))
-    closed = asyncio.get_running_loop().create_future()
-    one.wire.close = lambda: closed.set_result(None)
+    closed = asyncio.Event()
+    one.wire.close = closed.set
     one.site.streams.watch([one.site], one.wall, one.clock)
-    await asyncio.wait_for(closed, 5)
+    await asyncio.wait_for(closed.wait(), 5)
     one.site.streams.stop()
 
 
-@pytest.mark.parametrize("lifetime", ["1m"])
-async def test_a_lifetime_ends_it_at_the_end_of_a_frame(lifetime):
-    one = opened(edge(expires_in=3600, lifetime=lifetime))
+async def test_it_looks_in_time_however_often_it_is_told_where(monkeypatch):
+    monkeypatch.setattr("ztproxy.edge.streams.INTERVAL", 0.02)
+    one = opened(edge(expires_in=-1.0))
+    closed = asyncio.Event()
+    one.wire.close = closed.set
+    async with asyncio.timeout(5):
+        while not closed.is_set():
+            one.site.streams.watch([one.site], one.wall, one.clock)
+            await asyncio.sleep(0)
+    one.site.streams.stop()
+
+
+async def test_what_goes_on_at_a_site_that_was_replaced_is_looked_at_too(monkeypatch):
+    monkeypatch.setattr("ztproxy.edge.streams.INTERVAL", 0.001)
+    one = edge(expires_in=-1.0)
+    one.send(get())
+    one.forward.last.client.send_head(200, (), None)
+    one.clock.now += AFTER
+    closed = asyncio.Event()
+    one.wire.close = closed.set
+    one.site.streams.watch([one.site], one.wall, one.clock)
+    one.site.streams.watch([], one.wall, one.clock)
+    await asyncio.wait_for(closed.wait(), 5)
+    one.site.streams.stop()
+
+
+async def test_a_lifetime_ends_it_at_the_end_of_a_frame():
+    one = opened(edge(expires_in=3600, lifetime="1m"))
     one.wire.taken()
     octets = frame(1, b"hello")
     one.forward.last.client.send_octets(octets[:3])

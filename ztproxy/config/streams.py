@@ -37,7 +37,10 @@ MediaType = Annotated[str, AfterValidator(_media_type), WithJsonSchema({"type": 
 
 
 class Streams(Section):
-    """How long streams may last: WebSockets, other protocols switched to, event streams, responses that take long."""
+    """How long streams may last: WebSockets, other protocols switched to, event streams, responses that take long.
+
+    None is buffered. A long poll that answers late needs a longer `timeouts.response` of its upstream.
+    """
 
     idle: Duration = 600.0
     """How long nothing may pass, either way, in place of the upstream's `timeouts.idle`."""

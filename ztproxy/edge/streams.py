@@ -6,7 +6,7 @@ A switch of protocols is registered as it happens. Any other exchange costs noth
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Protocol
 
 from ztproxy.config.settings import Settings
@@ -45,6 +45,10 @@ class Exchange(Protocol):
 
 class UnderWay(Protocol):
     """Where exchanges are under way: a listener's site."""
+
+    @property
+    def connections(self) -> Sized:
+        """Its open connections."""
 
     def exchanges(self) -> Iterable[Exchange]:
         """Those that were handed to an upstream and have not ended."""
@@ -127,11 +131,18 @@ class Streams:
 
     # -- looking over them
 
-    def watch(self, sites: Iterable[UnderWay], wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        """Look at all streams now and then, until `stop`; needs a running loop."""
-        self.stop()
-        self._watching = asyncio.get_running_loop(), tuple(sites), wall, monotonic
-        self._look()
+    def watch(self, sites: Iterable[UnderWay], wall: Clock, monotonic: Clock) -> None:
+        """Look at all streams now and then, until `stop`; needs a running loop.
+
+        Said again after a reload, it goes on looking at sites that were replaced while they have connections; however
+        often it is said, the next look comes in time.
+        """
+        loop, sites = asyncio.get_running_loop(), tuple(sites)
+        before = () if self._watching is None else self._watching[1]
+        left = tuple(site for site in before if site.connections and site not in sites)
+        self._watching = loop, (*sites, *left), wall, monotonic
+        if self._timer is None:
+            self._timer = loop.call_later(INTERVAL, self._look)
 
     def stop(self) -> None:
         """Look no more."""
@@ -141,11 +152,11 @@ class Streams:
             self._timer = None
 
     def _look(self) -> None:
+        self._timer = None
         if self._watching is not None:
             loop, sites, wall, monotonic = self._watching
-            if self._timer is not None:
-                self.sweep(sites, wall(), monotonic())
             self._timer = loop.call_later(INTERVAL, self._look)
+            self.sweep(sites, wall(), monotonic())
 
     def sweep(self, sites: Iterable[UnderWay], wall: float, monotonic: float) -> None:
         """Find what has become a stream, and end what has no right to go on."""
