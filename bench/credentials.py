@@ -103,7 +103,11 @@ def make_certificates(folder: pathlib.Path) -> None:
 
 
 def make_tokens(folder: pathlib.Path, issuer: str) -> None:
-    """Write the issuer's key set, one RS256 token for each connection, and one that the policy's data revokes."""
+    """Write the issuer's key set and RS256 tokens.
+
+    `tokens` and `editor-tokens` (who may also upload) hold one for each connection; the policy's data revokes the one
+    in `revoked-token`.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     public |= {"kid": KEY_ID, "use": "sig", "alg": "RS256"}
@@ -111,10 +115,12 @@ def make_tokens(folder: pathlib.Path, issuer: str) -> None:
     (folder / "jwks.json").write_text(json.dumps({"keys": [public]}))
     claims = {"iss": issuer, "aud": AUDIENCE, "roles": ["role-7", "role-31"], "workload": WORKLOAD}
 
-    def token(number: int, token_id: str) -> str:
+    def token(number: int, token_id: str, *more: str) -> str:
         now = int(time.time())
         own = {"sub": f"user-{number}", "iat": now - 1, "exp": now + LIFETIME, "jti": token_id}
+        own |= {"roles": [*claims["roles"], *more]}
         return jwt.encode(claims | own, key, algorithm="RS256", headers={"kid": KEY_ID})
 
     (folder / "tokens").write_text("\n".join(token(number, f"token-{number}") for number in range(TOKENS)))
+    (folder / "editor-tokens").write_text("\n".join(token(n, f"editor-{n}", "editor") for n in range(TOKENS)))
     (folder / "revoked-token").write_text(token(0, "revoked-0"))

@@ -1,4 +1,4 @@
-"""Measures one row once: load on keep-alive connections, full handshakes, idle connections."""
+"""Measures one row once: load on keep-alive connections, full handshakes, idle connections, large bodies."""
 
 import json
 import pathlib
@@ -23,10 +23,39 @@ class Lengths:
     load: float
     handshakes: float
     idle: int
+    browser: float = 0.0
+    body: float = 0.0
+    attempts: int = 2
+    """Of a measurement during which others took a share of the machine's cores."""
     connections: int = 32
 
 
-ATTEMPTS = 2
+@dataclass(frozen=True)
+class Body:
+    """Content of one size in one direction."""
+
+    name: str
+    size: int
+    path: str
+    connections: int
+    upload: bool
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """What the load generator is told."""
+        expected = ["-upload", str(self.size)] if self.upload else ["-expect", str(self.size)]
+        return ["-path", self.path, "-connections", str(self.connections), *expected]
+
+
+def _both_ways(name: str, size: int, connections: int) -> Sequence[Body]:
+    return (
+        Body(f"{name}_download", size, f"/api/items/content/{name}", connections, upload=False),
+        Body(f"{name}_upload", size, "/api/service-7/upload", connections, upload=True),
+    )
+
+
+CONTENTS = {"64kB": 64_000, "10MB": 10_000_000}  # bytes of the files that the backend serves
+BODIES = (*_both_ways("64kB", CONTENTS["64kB"], 32), *_both_ways("10MB", CONTENTS["10MB"], 8))
 GRACE = 60.0  # seconds beyond a measurement's own length
 
 
@@ -39,8 +68,9 @@ class Target:
     port: int
     proxy: Sequence[int]  # process ids
     backend: Sequence[int]
-    core: int
-    browser: bool
+    core: str
+    unique: bool
+    """Whether no two requests ask for the same path."""
 
     def measured(self, mode: str, lengths: Lengths, duration: float, *extra: str) -> Mapping[str, Any]:
         """Run the load generator once.
@@ -51,11 +81,11 @@ class Target:
         watch = ";".join(f"{name}={','.join(map(str, pids))}" for name, pids in self._watched())
         command = [
             str(self.load),
-            *("-mode", mode, "-address", f"127.0.0.1:{self.port}", "-unique", "-watch", watch),
+            *("-mode", mode, "-address", f"127.0.0.1:{self.port}", "-watch", watch),
             *("-certificate", str(self.run / "client.pem"), "-key", str(self.run / "client.key")),
             *("-server-certificate", str(self.run / "server.pem"), "-tokens", str(self.run / "tokens")),
             *("-warmup", f"{lengths.warmup}s", "-duration", f"{duration}s"),
-            *("-connections", str(lengths.connections), *(["-browser"] if self.browser else []), *extra),
+            *("-connections", str(lengths.connections), *extra),
         ]
         limit = lengths.warmup + duration + GRACE
         try:
@@ -69,6 +99,10 @@ class Target:
         report: Mapping[str, Any] = json.loads(done.stdout)
         return report
 
+    def paths(self) -> Sequence[str]:
+        """What the load generator is told of its paths."""
+        return ["-unique"] if self.unique else []
+
     def _watched(self) -> Sequence[tuple[str, Sequence[int]]]:
         return (("proxy", self.proxy), ("backend", self.backend))
 
@@ -81,17 +115,17 @@ def _others(report: Mapping[str, Any]) -> float:
     return max(0.0, foreign / seconds)
 
 
-def _least_disturbed(target: Target, mode: str, lengths: Lengths, duration: float) -> Mapping[str, Any]:
+def _least_disturbed(target: Target, mode: str, lengths: Lengths, duration: float, *extra: str) -> Mapping[str, Any]:
     """Measure again, a bounded number of times, while something else on the machine took a share of its cores."""
     reports: list[Mapping[str, Any]] = []
-    while len(reports) < ATTEMPTS and (not reports or _others(reports[-1]) > DISTURBED):
-        reports.append(target.measured(mode, lengths, duration))
+    while len(reports) < lengths.attempts and (not reports or _others(reports[-1]) > DISTURBED):
+        reports.append(target.measured(mode, lengths, duration, *extra))
     return min(reports, key=_others)
 
 
 def load(target: Target, lengths: Lengths) -> dict[str, float]:
     """Put a row under load on keep-alive connections."""
-    report = _least_disturbed(target, "load", lengths, lengths.load)
+    report = _least_disturbed(target, "load", lengths, lengths.load, *target.paths())
     seconds, processes = report["seconds"], report["processes"]
     used = {name: group["cpu_seconds"] for name, group in processes.items()}
     cpu = used["proxy"]
@@ -112,9 +146,31 @@ def load(target: Target, lengths: Lengths) -> dict[str, float]:
     }
 
 
+def browser(target: Target, lengths: Lengths) -> dict[str, float]:
+    """The same load with ten more fields in each request, as browsers send them."""
+    report = _least_disturbed(target, "load", lengths, lengths.browser, "-browser", *target.paths())
+    return {
+        "browser_requests_per_second": report["per_second"],
+        "browser_p99_ms": report["p99_ms"],
+        f"browser_{CPU}": 1000 * report["processes"]["proxy"]["cpu_seconds"] / report["requests"],
+    }
+
+
+def bodies(target: Target, lengths: Lengths) -> dict[str, float]:
+    """Carry large contents, each kind by itself: bytes a second, and the proxy's processor seconds for a gigabyte."""
+    figures = {}
+    for body in BODIES:
+        tokens = ["-tokens", str(target.run / "editor-tokens")]
+        report = _least_disturbed(target, "load", lengths, lengths.body, *tokens, *body.arguments)
+        carried = body.size * report["requests"]
+        figures[f"{body.name}_megabytes_per_second"] = carried / report["seconds"] / 1e6
+        figures[f"{body.name}_cpu_seconds_per_gigabyte"] = 1e9 * report["processes"]["proxy"]["cpu_seconds"] / carried
+    return figures
+
+
 def handshakes(target: Target, lengths: Lengths) -> dict[str, float]:
     """Ask once on each new connection."""
-    report = _least_disturbed(target, "handshakes", lengths, lengths.handshakes)
+    report = _least_disturbed(target, "handshakes", lengths, lengths.handshakes, *target.paths())
     cpu = report["processes"]["proxy"]["cpu_seconds"]
     return {
         "handshakes_per_second": report["per_second"],
@@ -124,7 +180,7 @@ def handshakes(target: Target, lengths: Lengths) -> dict[str, float]:
 
 def idle(target: Target, lengths: Lengths) -> dict[str, float]:
     """Hold many connections that have each asked once; a row must be warm before."""
-    report = target.measured("idle", lengths, 0, "-idle", str(lengths.idle))
+    report = target.measured("idle", lengths, 0, "-idle", str(lengths.idle), *target.paths())
     grown = report["processes"]["proxy"]
     return {
         "idle_connection_kb": grown["rss_kb"] / lengths.idle,

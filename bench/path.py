@@ -136,7 +136,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _server(here: peers.Site, template: str) -> Any:
-    path = pathlib.Path(here.written(template, "path.yaml", port=0, engine="embedded", opa=1))
+    path = pathlib.Path(here.written(template, "path.yaml", port=0, engine="embedded", opa=1, storage="memory://"))
     return await Server.start(load(path))
 
 
@@ -203,7 +203,7 @@ def main() -> int:
     """Measure and print."""
     arguments = _arguments()
     os.environ.setdefault("OPENSSL_CONF", str(peers.CONFIGS / "openssl.cnf"))
-    with run.site() as (here, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with run.site("tree") as (here, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
         rounds = runner.run(_measure(here, arguments))
     rounds.sort()
     least, median = rounds[0] * 1e6, rounds[len(rounds) // 2] * 1e6

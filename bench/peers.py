@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import build
-from processes import Program, free_port
+import installed
+from measure import CONTENTS
+from processes import BOTH_CORES, PROXY_CORE, Program, free_port
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 # Go's collector is given as much room as embedded OPA has; on Envoy's side it made no difference that shows.
 OPA_ENVIRONMENT = {"GOGC": "800"}
-
-
+COMMON = frozenset({"handshakes", "idle"})
+EVERYTHING = COMMON | {"browser", "bodies"}
 BODY = 800  # bytes of each answer; the load generator expects as many
 
 
@@ -22,6 +24,13 @@ class Site:
     run: pathlib.Path
     backend: int
     issuer: str
+    kind: installed.Kind = "compiled"
+    """Which ztproxy is run."""
+
+    @property
+    def ztproxy(self) -> installed.Installed:
+        """Built when first asked for. Raises `build.BuildFailed`."""
+        return installed.ztproxy(self.kind)
 
     def written(self, template: str, name: str, **values: object) -> str:
         """Fill in a template of configs/ and write it into the run's folder."""
@@ -44,8 +53,27 @@ class Row:
     name: str
     title: str
     programs: Callable[[Site, int], Sequence[Program]]  # given the port that the load will connect to
-    builds: Sequence[Callable[[], object]]  # done before anything is measured
+    builds: Sequence[Callable[[], object]]  # of peers, done before anything is measured
     whole_job: bool = False  # verifies the token and asks the policy; bench/refusals.py proves it
+    unique: bool = True  # each request asks for another path, so that no decision is remembered
+    parts: frozenset[str] = COMMON  # what is measured beside load
+    cores: str = PROXY_CORE
+
+    @property
+    def ours(self) -> bool:
+        """Whether ztproxy runs in it."""
+        return self.name.startswith("ztproxy")
+
+    def prepare(self, site: Site) -> None:
+        """Build or find what it needs. Raises `build.BuildFailed`."""
+        for needed in self.builds:
+            needed()
+        if self.ours:
+            _ = site.ztproxy
+
+    def heading(self, site: Site) -> str:
+        """Say what it is, and of ztproxy how it was built."""
+        return f"{self.title} ({site.ztproxy})" if self.ours else self.title
 
 
 def _nginx(site: Site, port: int) -> Sequence[Program]:
@@ -77,14 +105,23 @@ def _envoy_opa(site: Site, port: int) -> Sequence[Program]:
     ]
 
 
-def _ztproxy(site: Site, template: str, port: int, **values: object) -> Program:
+def _ztproxy(site: Site, template: str, port: int, *options: str, **values: object) -> Program:
     written = site.written(template, template, port=port, **values)
-    command = [str(build.ztproxy()), "run", "--config", written]
+    command = [str(site.ztproxy.command), "run", "--config", written, *options]
     return Program("ztproxy", command, port, {"OPENSSL_CONF": str(CONFIGS / "openssl.cnf")})
 
 
-def _ztproxy_embedded(site: Site, port: int) -> Sequence[Program]:
-    return [_ztproxy(site, "ztproxy.yaml", port, engine="embedded", opa=1)]
+def whole_job(site: Site, port: int, *options: str, storage: str = "memory://") -> Sequence[Program]:
+    """Give ztproxy with the embedded engine."""
+    return [_ztproxy(site, "ztproxy.yaml", port, *options, engine="embedded", opa=1, storage=storage)]
+
+
+def _machine(site: Site, port: int) -> Sequence[Program]:
+    return whole_job(site, port, storage="machine://")
+
+
+def _two_workers(site: Site, port: int) -> Sequence[Program]:
+    return whole_job(site, port, "--workers", "2", storage="machine://")
 
 
 def _ztproxy_server(site: Site, port: int) -> Sequence[Program]:
@@ -95,7 +132,7 @@ def _ztproxy_server(site: Site, port: int) -> Sequence[Program]:
     ]
     return [
         Program("opa", command, opa, OPA_ENVIRONMENT),
-        _ztproxy(site, "ztproxy.yaml", port, engine="server", opa=opa),
+        _ztproxy(site, "ztproxy.yaml", port, engine="server", opa=opa, storage="memory://"),
     ]
 
 
@@ -104,17 +141,40 @@ def _ztproxy_forward(site: Site, port: int) -> Sequence[Program]:
 
 
 ROWS = (
-    Row("nginx", "nginx: mTLS, forwards and nothing else", _nginx, (build.nginx,)),
-    Row("envoy", "Envoy: the same", _bare_envoy, (build.envoy,)),
+    Row("nginx", "nginx: mTLS, forwards and nothing else", _nginx, (build.nginx,), parts=EVERYTHING),
+    Row("envoy", "Envoy: the same", _bare_envoy, (build.envoy,), parts=EVERYTHING),
     Row("envoy-opa", "Envoy + OPA: the whole job", _envoy_opa, (build.envoy, build.opa_envoy), whole_job=True),
-    Row("ztproxy", "ztproxy: the whole job, embedded engine", _ztproxy_embedded, (build.ztproxy,), whole_job=True),
-    Row("ztproxy-server", "ztproxy: the same, OPA server", _ztproxy_server, (build.ztproxy, build.opa), whole_job=True),
-    Row("ztproxy-forward", "ztproxy: forwards and nothing else", _ztproxy_forward, (build.ztproxy,)),
+    Row("ztproxy", "ztproxy: the whole job, each request a new decision", whole_job, (), whole_job=True),
+    Row(
+        *("ztproxy-memo", "ztproxy: the whole job, the same asked again", whole_job, ()),
+        whole_job=True,
+        unique=False,
+        parts=EVERYTHING,
+    ),
+    Row("ztproxy-server", "ztproxy: a new decision each, OPA server", _ztproxy_server, (build.opa,), whole_job=True),
+    Row("ztproxy-forward", "ztproxy: forwards and nothing else", _ztproxy_forward, ()),
+    Row(
+        *("ztproxy-machine", "ztproxy: the same asked again, limits shared by the machine", _machine, ()),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+    ),
+    Row(
+        *("ztproxy-2workers", "ztproxy: likewise, two workers on both cores", _two_workers, ()),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+        cores=BOTH_CORES,
+    ),
 )
 
 
 def backend(site: Site) -> Program:
-    """Give the backend that all rows forward to: 800 bytes for whatever is asked."""
+    """Give the backend that all rows forward to: 800 bytes for whatever is asked, and contents of some sizes."""
+    contents = site.run / "content"
+    contents.mkdir(exist_ok=True)
+    for name, size in CONTENTS.items():
+        (contents / name).write_bytes(b"x" * size)
     body = '{"items":"' + "x" * (BODY - 12) + '"}'
     body = body.replace('"', '\\"')
     written = site.written("backend.conf", "backend.conf", body=body)

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-PROXY_CORE, LOAD_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]  # the same where there is only one: ratios blur
+PROXY_CORE, LOAD_CORE = map(str, (sorted(os.sched_getaffinity(0)) * 2)[:2])  # where there is only one, ratios blur
+BOTH_CORES = f"{PROXY_CORE},{LOAD_CORE}"
 START_DEADLINE = 60.0  # seconds until a program must listen
 STOP_DEADLINE = 5.0  # seconds between SIGTERM and SIGKILL
 
@@ -30,30 +31,41 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    """Let a command run on one core only; `taskset` replaces itself, so the process id stays the command's."""
+@dataclass(frozen=True)
+class Running:
+    """Programs that were started."""
+
+    processes: Sequence[subprocess.Popen[bytes]]
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Their process ids as of now, children included: a supervisor listens before its workers are there."""
+        return [pid for process in self.processes for pid in _family(process.pid)]
+
+
+def pinned(cores: str, command: Sequence[str]) -> list[str]:
+    """Let a command run on these cores only; `taskset` replaces itself, so the process id stays the command's."""
     taskset = shutil.which("taskset")
     if taskset is None:
         raise StartFailed("taskset is missing: install util-linux")
-    return [taskset, "-c", str(core), *command]
+    return [taskset, "-c", cores, *command]
 
 
 @contextlib.contextmanager
-def started(programs: Sequence[Program], core: int, logs: pathlib.Path) -> Iterator[list[int]]:
-    """Run the programs in their order, each ready before the next; gives their process ids, children included."""
+def started(programs: Sequence[Program], cores: str, logs: pathlib.Path) -> Iterator[Running]:
+    """Run the programs in their order, each ready before the next."""
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(_running(program, core, logs)) for program in programs]
-        yield [pid for process in processes for pid in _family(process.pid)]
+        yield Running([stack.enter_context(_running(program, cores, logs)) for program in programs])
 
 
 @contextlib.contextmanager
-def _running(program: Program, core: int, logs: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
+def _running(program: Program, cores: str, logs: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
     log = logs / f"{program.name}.log"
     if isinstance(program.ready, pathlib.Path):
         program.ready.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            pinned(core, program.command),
+            pinned(cores, program.command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -90,15 +90,15 @@ def main() -> int:
     """Run the row under load and print its profile."""
     arguments = _arguments()
     row = next(row for row in peers.ROWS if row.name == arguments.row)
-    for needed in row.builds:
-        needed()
-    lengths = measure.Lengths(warmup=2, load=arguments.seconds, handshakes=0, idle=0)
-    with run.site() as (here, backend):
+    lengths = measure.Lengths(warmup=2, load=arguments.seconds, handshakes=0, idle=0, attempts=1)
+    with run.site("tree") as (here, backend):
+        row.prepare(here)
         port, folded = free_port(), here.run / "folded"
         programs = [_sampled(program, folded) for program in row.programs(here, port)]
-        with started(programs, PROXY_CORE, here.run) as pids:
+        with started(programs, PROXY_CORE, here.run) as running:
+            pids = running.pids
             os.kill(next(pid for pid in pids if _is_sampled(pid)), signal.SIGUSR2)  # started: sample from now on
-            target = measure.Target(here.run, build.load(), port, pids, backend, LOAD_CORE, browser=False)
+            target = measure.Target(here.run, build.load(), port, pids, backend, LOAD_CORE, row.unique)
             figures = measure.load(target, lengths)
         text = folded.read_text()
     stacks = collections.Counter({stack: int(n) for stack, _, n in (x.rpartition(" ") for x in text.splitlines())})

@@ -6,7 +6,7 @@ import pathlib
 import platform
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 RATIOS = {"bare_nginx": "nginx", "bare_envoy": "envoy", "envoy_opa": "envoy-opa"}
@@ -15,8 +15,15 @@ DISTURBED = 0.1  # of a core, taken by others than the benchmark
 BUSY = 0.9  # a proxy below this share of its core was not the bottleneck: its requests/s are the load's
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+NOTES = """\
+Only the ratios mean anything. + : the proxy's core was not all busy: the load was the limit, or others ran.
+Envoy + OPA decides each request anew, and so does ztproxy where it says so: that is the like-for-like figure. Where the
+same is asked again, ztproxy's memo answers: what users get who do ask again, but no like-for-like figure."""
 
-COLUMNS: Sequence[tuple[str, str, str]] = (
+Columns = Sequence[tuple[str, str, str]]
+"""Heading, name of the figure, format."""
+
+COLUMNS: Columns = (
     ("requests/s", "requests_per_second", ",.0f"),
     ("p50 ms", "p50_ms", ".2f"),
     ("p99 ms", "p99_ms", ".2f"),
@@ -25,9 +32,27 @@ COLUMNS: Sequence[tuple[str, str, str]] = (
     ("RSS MB", "rss_mb_under_load", ".0f"),
     ("idle kB", "idle_connection_kb", ".1f"),
     ("handshakes/s", "handshakes_per_second", ",.0f"),
+    (f"{TIMES} nginx's", "handshakes_times_bare_nginx", ".2f"),
     (f"{TIMES} nginx", "times_bare_nginx", ".2f"),
     (f"{TIMES} Envoy", "times_bare_envoy", ".2f"),
     (f"{TIMES} Envoy+OPA", "times_envoy_opa", ".2f"),
+)
+
+BROWSER: Columns = (
+    ("requests/s", "browser_requests_per_second", ",.0f"),
+    ("p99 ms", "browser_p99_ms", ".2f"),
+    ("CPU s/1,000", f"browser_{CPU}", ".3f"),
+    (f"{TIMES} nginx", "browser_times_bare_nginx", ".2f"),
+    (f"{TIMES} Envoy", "browser_times_bare_envoy", ".2f"),
+)
+BODIES: Columns = tuple(
+    column
+    for size in ("64kB", "10MB")
+    for way in ("download", "upload")
+    for column in (
+        (f"{size} {way} MB/s", f"{size}_{way}_megabytes_per_second", ",.0f"),
+        (f"{TIMES} nginx", f"{size}_{way}_times_bare_nginx", ".2f"),
+    )
 )
 
 
@@ -47,14 +72,25 @@ def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return result
 
 
+def _compared() -> Iterator[tuple[str, str, str]]:
+    """What is compared: the prefix of the ratio, the figure of which more is better, and its cost in processor time."""
+    yield "", "requests_per_second", CPU
+    yield "browser_", "browser_requests_per_second", f"browser_{CPU}"
+    yield "handshakes_", "handshakes_per_second", "cpu_ms_per_handshake"
+    for body in BODIES[::2]:
+        name = body[1].removesuffix("_megabytes_per_second")
+        yield f"{name}_", body[1], f"{name}_cpu_seconds_per_gigabyte"
+
+
 def with_ratios(rows: Mapping[str, dict[str, float]]) -> None:
-    """Add each row's requests per second, and per processor second, as multiples of the peers' in the same run."""
+    """Add each row's figures, by the clock and by processor time, as multiples of the peers' in the same run."""
     for figures in rows.values():
         for label, peer in RATIOS.items():
-            if peer in rows:
-                theirs = rows[peer]
-                figures[f"times_{label}"] = figures["requests_per_second"] / theirs["requests_per_second"]
-                figures[f"times_{label}_by_cpu"] = theirs[CPU] / figures[CPU]
+            theirs = rows.get(peer, {})
+            for prefix, figure, cost in _compared():
+                if figure in figures and figure in theirs:
+                    figures[f"{prefix}times_{label}"] = figures[figure] / theirs[figure]
+                    figures[f"{prefix}times_{label}_by_cpu"] = theirs[cost] / figures[cost]
 
 
 def machine() -> dict[str, object]:
@@ -70,15 +106,20 @@ def machine() -> dict[str, object]:
     }
 
 
-def lines(titles: Mapping[str, str], rows: Mapping[str, dict[str, float]], failures: Mapping[str, str]) -> list[str]:
-    """Render the table as Markdown, with a line for each row that could not be measured."""
-    header = ["", *(heading for heading, _, _ in COLUMNS)]
-    rendered = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * len(COLUMNS)]
+def lines(
+    titles: Mapping[str, str],
+    rows: Mapping[str, dict[str, float]],
+    failures: Mapping[str, str],
+    columns: Columns = COLUMNS,
+) -> list[str]:
+    """Render a table as Markdown: rows that have its first figure, and a line for each that could not be measured."""
+    header = ["", *(heading for heading, _, _ in columns)]
+    rendered = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * len(columns)]
     for name, title in titles.items():
         if name in failures:
             rendered.append(f"| {title} | failed: {failures[name].replace('|', '/')} |")
-        elif name in rows:
-            cells = [_cell(rows[name], figure, form) for _, figure, form in COLUMNS]
+        elif columns[0][1] in rows.get(name, {}):
+            cells = [_cell(rows[name], figure, form) for _, figure, form in columns]
             rendered.append(f"| {title} | " + " | ".join(cells) + " |")
     return rendered
 

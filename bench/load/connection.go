@@ -76,6 +76,7 @@ type client struct {
 	tail    []byte // request after the path
 	request []byte
 	buffer  []byte
+	content []byte // sent after the head
 	expect  int
 }
 
@@ -103,9 +104,14 @@ func dial(o options, config *tls.Config, token string, deadline time.Time) (*cli
 	if o.browser {
 		fields += browserFields
 	}
+	method := "GET "
+	if o.upload > 0 {
+		method = "POST "
+		fields += "Content-Type: application/octet-stream\r\nContent-Length: " + strconv.Itoa(o.upload) + "\r\n"
+	}
 	return &client{
-		conn: conn, head: []byte("GET "), tail: []byte(fields + "\r\n"),
-		buffer: make([]byte, 64<<10), expect: o.expect,
+		conn: conn, head: []byte(method), tail: []byte(fields + "\r\n"),
+		buffer: make([]byte, 64<<10), content: make([]byte, o.upload), expect: o.expect,
 	}, nil
 }
 
@@ -115,37 +121,52 @@ func (c *client) ask(path []byte) error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
-	have, need := 0, -1
-	var status error
-	for need < 0 || have < need {
-		n, err := c.conn.Read(c.buffer[have:])
-		have += n
+	if len(c.content) > 0 {
+		if _, err := c.conn.Write(c.content); err != nil {
+			return err
+		}
+	}
+	rest, status, err := c.readHead()
+	if err != nil {
+		return err
+	}
+	for rest > 0 {
+		n, err := c.conn.Read(c.buffer)
+		rest -= n
 		if err != nil {
 			return err
 		}
-		if need >= 0 {
-			continue
+	}
+	if rest < 0 {
+		return errors.New("bytes after the answer")
+	}
+	return status
+}
+
+// readHead reads up to the end of the answer's head and gives how many bytes of its body are still to come.
+func (c *client) readHead() (rest int, status, err error) {
+	for have := 0; ; {
+		n, err := c.conn.Read(c.buffer[have:])
+		have += n
+		if err != nil {
+			return 0, nil, err
 		}
 		end := bytes.Index(c.buffer[:have], []byte("\r\n\r\n"))
 		if end < 0 {
+			if have == len(c.buffer) {
+				return 0, nil, errors.New("an answer's head without end")
+			}
 			continue
 		}
 		body, err := contentLength(c.buffer[:end+2])
 		if err != nil {
-			return err
+			return 0, nil, err
 		}
 		if status = checkStatus(c.buffer[:end]); status == nil && body != c.expect {
-			return fmt.Errorf("%w is %d, not %d", errBody, body, c.expect)
+			return 0, nil, fmt.Errorf("%w is %d, not %d", errBody, body, c.expect)
 		}
-		need = end + 4 + body
-		if need > len(c.buffer) {
-			return fmt.Errorf("%w is %d", errBody, body)
-		}
+		return end + 4 + body - have, status, nil
 	}
-	if have > need {
-		return errors.New("bytes after the answer")
-	}
-	return status
 }
 
 func checkStatus(head []byte) error {

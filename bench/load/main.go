@@ -17,7 +17,7 @@ type options struct {
 	address, serverName, host, path, mode string
 	certificate, key, serverCertificate   string
 	tokens, watch                         string
-	connections, idle, expect             int
+	connections, idle, expect, upload     int
 	unique, browser                       bool
 	warmup, duration                      time.Duration
 }
@@ -36,6 +36,7 @@ func parse() options {
 	flag.IntVar(&o.connections, "connections", 32, "connections at a time")
 	flag.IntVar(&o.idle, "idle", 2000, "connections held open in mode idle, until standard input ends")
 	flag.IntVar(&o.expect, "expect", 800, "bytes in each answer's body")
+	flag.IntVar(&o.upload, "upload", 0, "bytes of content in each request, which is then a POST")
 	flag.BoolVar(&o.unique, "unique", false, "another path with each request")
 	flag.BoolVar(&o.browser, "browser", false, "ten more fields, as a browser sends them")
 	flag.DurationVar(&o.warmup, "warmup", time.Second, "not counted")
