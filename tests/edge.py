@@ -3,7 +3,7 @@
 from tests.fakes import PEER, FakeClock, FakeWire, RecordingForward, RecordingPipeline, Told
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
-from ztproxy.edge.parsed import Reading
+from ztproxy.edge.reading import Reading
 from ztproxy.edge.site import Site
 from ztproxy.model import Connection
 

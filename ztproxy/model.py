@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+Notes = dict[Any, Any]
+"""What stages noted; the note's keys are theirs."""
 Fields = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received: names in lower case, values without surrounding white space (RFC 9110 §5)."""
 
@@ -180,6 +182,9 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     upgrade: str | None = None
     """The protocol that the client asks to switch to, in lower case: `websocket`, or what a route names; else None."""
     protocol: str = "HTTP/1.1"
+    notes: Notes = msgspec.field(default_factory=dict)
+    """What a stage worked out from `fields` or `unverified_authorization` alone; shared by the requests of a connection
+    that repeat them. Nothing else may stand here: a request's own would be told of the next."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):

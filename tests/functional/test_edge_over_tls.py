@@ -16,7 +16,7 @@ from ztproxy.edge import contexts
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import Listener, bind_socket
-from ztproxy.edge.parsed import Reading
+from ztproxy.edge.reading import Reading
 from ztproxy.edge.site import Site
 from ztproxy.identity import describe
 from ztproxy.model import Certificate

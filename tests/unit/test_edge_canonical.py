@@ -13,7 +13,8 @@ from ztproxy.edge.canonical import arrive, read_line
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.field_section import read_fields
 from ztproxy.edge.forwarded import Peer
-from ztproxy.edge.parsed import Line, Moment, Origin, Reading
+from ztproxy.edge.parsed import Line, Moment, Origin
+from ztproxy.edge.reading import Reading
 from ztproxy.edge.remembered import Remembered
 from ztproxy.edge.target import read_path, read_target
 from ztproxy.model import Arrived, Reason, Refusal

@@ -7,8 +7,8 @@ who is addressed and who the socket's peer speaks for.
 from ztproxy.edge.authority import DEFAULT_PORTS, Authority
 from ztproxy.edge.forwarded import Networks, Peer, read_peer, read_scheme, read_source
 from ztproxy.edge.ill_formed import ambiguous, malformed
-from ztproxy.edge.parsed import FieldSection, Line, Moment, Origin, Reading, Target
-from ztproxy.edge.target import read_path, read_target
+from ztproxy.edge.parsed import FieldSection, Line, Moment, Origin, Target
+from ztproxy.edge.reading import Reading
 from ztproxy.edge.upgrading import read_upgrade_request
 from ztproxy.model import Arrived, Connection, Reason, Refusal
 
@@ -38,12 +38,10 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
     connection, peer = origin.connection, origin.peer
     if line.target == b"*" and line.method == b"OPTIONS":
         return _NO_ROUTE
-    target = read_target(line.target)
-    if isinstance(target, Refusal):
-        return target
-    path = read_path(target.path)
-    if isinstance(path, Refusal):
-        return path
+    asked = reading.targets[line.target]
+    if isinstance(asked, Refusal):
+        return asked
+    target, path = asked.target, asked.path
     authority = reading.authorities[section.host]
     if isinstance(authority, Refusal):
         return authority
@@ -80,6 +78,7 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         section.content_length,
         section.upgrade,
         line.version,
+        section.notes,
     )
 
 

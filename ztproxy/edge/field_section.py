@@ -84,4 +84,5 @@ def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], ver
         tuple(ours.get(_AUTHORIZATION, ())),
         tuple(ours.get(_FORWARDED_FOR, ())),
         tuple(ours.get(_FORWARDED_PROTO, ())),
+        {},
     )

@@ -1,20 +1,12 @@
-"""What reading a request makes, and what it needs to know: the frozen types between octets and `Arrived`.
+"""What reading a request makes: the frozen types between octets and `Arrived`.
 
 They are msgspec's, made in C, and stand apart from the code that fills them, which is compiled where that is wanted.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
-from ztproxy.config.routes import Route
-from ztproxy.config.settings import Listener
-from ztproxy.config.streams import WEBSOCKET
-from ztproxy.edge.authority import Authority, read_authority
-from ztproxy.edge.cleaning import Cleaning
-from ztproxy.edge.forwarded import Networks, Peer
-from ztproxy.edge.remembered import Remembered
-from ztproxy.model import Connection, Fields
+from ztproxy.edge.forwarded import Peer
+from ztproxy.model import Connection, Fields, Notes
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +49,13 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     authority: bytes | None = None
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A request target and its path, both read."""
+
+    target: Target
+    path: Path
+
+
 class FieldSection(msgspec.Struct, frozen=True):
     """What the fields say. `fields` are clean in the sense of `Arrived`."""
 
@@ -71,26 +70,5 @@ class FieldSection(msgspec.Struct, frozen=True):
     authorization: tuple[bytes, ...]
     forwarded_for: tuple[bytes, ...]
     forwarded_proto: tuple[bytes, ...]
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """What reading a request needs to know of its listener; the memories hold results of pure functions."""
-
-    cleaning: Cleaning
-    trusted_proxies: Networks
-    authorities: Remembered[Authority]
-    upgrades: frozenset[str]
-    """Protocols that some route lets requests switch to."""
-
-    @classmethod
-    def build(cls, listener: Listener, cleaning: Cleaning, routes: Iterable[Route]) -> "Reading":
-        """For one listener, in front of all routes."""
-        upgrades = frozenset(protocol for route in routes for protocol in route.upgrades)
-        return cls.of(cleaning, listener.trusted_proxies, upgrades)
-
-    @classmethod
-    def of(
-        cls, cleaning: Cleaning, trusted_proxies: Networks = (), upgrades: frozenset[str] = frozenset({WEBSOCKET})
-    ) -> "Reading":
-        """With memories of its own."""
-        return cls(cleaning, trusted_proxies, Remembered(read_authority), upgrades)
+    notes: Notes
+    """Empty; for `Arrived.notes`."""

@@ -9,7 +9,7 @@ from collections import deque
 
 import httptools
 
-from ztproxy.edge.canonical import arrive, read_line
+from ztproxy.edge.canonical import METHODS, arrive, read_line
 from ztproxy.edge.exchange import Carrier, Exchange
 from ztproxy.edge.field_section import read_fields
 from ztproxy.edge.ill_formed import URI_TOO_LONG, malformed, too_large
@@ -25,7 +25,11 @@ LOOSE = 16_384
 PER_CHUNK = 16
 PER_OCTET = 3
 """Framing that an octet of content, and the chunk it comes in, may need: a client may send them one by one."""
+LONGEST_BLOCK = 8192
+"""Octets of fields that are kept to be compared with the next request's."""
 _HTTP_11 = "HTTP/1.1"
+_PLAIN_VERSION = b"HTTP/1.1"
+_LINE_END = b"\r\n"
 _EMPTY_LINE = b"\r\n\r\n"
 _LOOSE_LINE = malformed("a request line that is not method, target and version with one space between")
 
@@ -39,6 +43,7 @@ class Requests:
         "_head_octets",
         "_in_head",
         "_kept",
+        "_last_block",
         "_last_raw",
         "_last_section",
         "_last_version",
@@ -75,6 +80,8 @@ class Requests:
         self._last_raw: list[tuple[bytes, bytes]] = []
         self._last_version = ""
         self._last_section: FieldSection | None = None
+        self._last_block = b""
+        """The octets that `_last_section` was read from, where a request may follow that repeats them; or nothing."""
         self._left = carrier.site.most_requests
 
     @property
@@ -91,6 +98,7 @@ class Requests:
         """Read by the carrier's new site: what was remembered of the fields was read by another's rules."""
         self._origin = origin
         self._last_section = None
+        self._last_block = b""
 
     def parse(self, data: bytes) -> bytes:
         """Parse a slice, and return what is left."""
@@ -99,6 +107,8 @@ class Requests:
             return b""
         before = 0
         if current is None:
+            if self._last_block and not self._kept and (rest := self._repeated(data)) is not None:
+                return rest
             size = self._through_empty_line(data, SLICE)
         else:
             before = current.received
@@ -193,22 +203,11 @@ class Requests:
         llhttp = self._llhttp
         if self.exhausted or llhttp is None:
             return
-        carrier = self._carrier
-        site = carrier.site
+        site = self._carrier.site
         moment = Moment(site.request_ids(), site.wall(), site.monotonic())
         line = Line(llhttp.get_method(), self._target, "HTTP/" + llhttp.get_http_version())
         request = self._read(line, moment) if self._as_written(line) else _LOOSE_LINE
-        self.current = exchange = Exchange(carrier, request, moment.request_id, moment.wall, moment.monotonic)
-        self._queue.append(exchange)
-        section = self._last_section
-        if section is not None:
-            exchange.follow(section, is_head=line.method == b"HEAD", version_11=line.version == _HTTP_11)
-        self._left -= 1
-        if self._left <= 0:
-            exchange.persistent = False
-        if isinstance(request, Refusal) and request.close:
-            exchange.persistent = False
-            self.exhausted = True
+        self.current = self._begun(request, line, moment)
 
     def on_body(self, data: bytes) -> None:
         """Content."""
@@ -228,12 +227,63 @@ class Requests:
             if not current.persistent:
                 self.exhausted = True
 
+    # -- from a head to an exchange
+
+    def _begun(self, request: Arrived | Refusal, line: Line, moment: Moment) -> Exchange:
+        """The exchange of a head that is complete, at the end of the queue."""
+        exchange = Exchange(self._carrier, request, moment.request_id, moment.wall, moment.monotonic)
+        self._queue.append(exchange)
+        section = self._last_section
+        if section is not None:
+            exchange.follow(section, is_head=line.method == b"HEAD", version_11=line.version == _HTTP_11)
+        self._left -= 1
+        if self._left <= 0:
+            exchange.persistent = False
+        if isinstance(request, Refusal) and request.close:
+            exchange.persistent = False
+            self.exhausted = True
+        return exchange
+
+    def _repeated(self, data: bytes) -> bytes | None:
+        """Read a request whose fields are, to the octet, those of the one before it; None: it is for llhttp to read.
+
+        Such a block of fields was read by llhttp as a head without content to its first empty line, which depends on
+        its octets alone; so what is left to read is a request line, and only one in its plainest form is read here.
+        """
+        section, site, block = self._last_section, self._carrier.site, self._last_block
+        end = data.find(_LINE_END, 0, site.head_limits.request_line)
+        if section is None or end < 0 or not data.startswith(block, end + 2):
+            return None
+        words = data[:end].split(b" ")
+        if len(words) != 3 or words[2] != _PLAIN_VERSION or words[0] not in METHODS or not words[1].startswith(b"/"):  # noqa: PLR2004 - method, target, version
+            return None
+        line = Line(words[0], words[1], _HTTP_11)
+        moment = Moment(site.request_ids(), site.wall(), site.monotonic())
+        exchange = self._begun(arrive(line, section, moment, self._origin, site.reading), line, moment)
+        exchange.complete = True
+        if not exchange.persistent:
+            self.exhausted = True
+        return data[end + 2 + len(block) :]
+
+    def _block(self, line: Line, section: FieldSection) -> bytes:
+        """The octets of the fields that were just read, where a request that repeats them is read without llhttp."""
+        if (
+            line.version != _HTTP_11
+            or section.content_length != 0
+            or section.upgrade
+            or section.expects
+            or section.close
+        ):
+            return b""
+        block = self._raw.lstrip(_LINE_END)[len(_written(line)) :]
+        return block if len(block) <= LONGEST_BLOCK and block.find(_EMPTY_LINE) == len(block) - 4 else b""
+
     def _as_written(self, line: Line) -> bool:
         """Whether the line stands in the octets to the letter: llhttp lets more spaces, and RTSP, pass (RFC 9112 §3).
 
         Before it only empty lines may stand (§2.2).
         """
-        written = b"%b %b %b\r\n" % (line.method, line.target, line.version.encode())
+        written = _written(line)
         raw = self._raw
         at = 0
         while raw.startswith(b"\r\n", at):
@@ -246,6 +296,7 @@ class Requests:
         section = self._last_section
         if section is None or raw != self._last_raw or line.version != self._last_version:
             self._last_section = None
+            self._last_block = b""
             if sum([len(name) + len(value) + 4 for name, value in raw]) > site.head_limits.head:
                 return too_large("the request's head is too large")
             read = read_fields(raw, line.version, site.reading.cleaning.verdicts, site.head_limits.fields)
@@ -253,6 +304,12 @@ class Requests:
                 return read
             self._last_section = section = read
             self._last_raw, self._last_version = raw, line.version
+            self._last_block = self._block(line, section)
         if len(line.target) + len(line.method) + len(line.version) + 4 > site.head_limits.request_line:
             return too_large("the request line is too long", URI_TOO_LONG)
         return read_line(line) or arrive(line, section, moment, self._origin, site.reading)
+
+
+def _written(line: Line) -> bytes:
+    """The line as it has to stand in what was received."""
+    return b"%b %b %b\r\n" % (line.method, line.target, line.version.encode())

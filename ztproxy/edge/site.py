@@ -13,7 +13,7 @@ from ztproxy.config.settings import Listener, Settings
 from ztproxy.edge.bounds import HeadLimits, Patience
 from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.load import Load, unbounded
-from ztproxy.edge.parsed import Reading
+from ztproxy.edge.reading import Reading
 from ztproxy.edge.redirect import redirecting
 from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line

@@ -8,7 +8,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from ztproxy.edge.ill_formed import ambiguous, malformed
-from ztproxy.edge.parsed import Path, Target
+from ztproxy.edge.parsed import Asked, Path, Target
 from ztproxy.model import Refusal
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -22,6 +22,15 @@ _QUERY_ESCAPES = re.compile(rb"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
 _FORBIDDEN_ENCODED = {ord("/"): "slash", ord("\\"): "backslash", ord(";"): "semicolon"}
 _CONTROLS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
+
+
+def read_asked(raw: bytes) -> Asked | Refusal:
+    """Read a target whole."""
+    target = read_target(raw)
+    if isinstance(target, Refusal):
+        return target
+    path = read_path(target.path)
+    return path if isinstance(path, Refusal) else Asked(target, path)
 
 
 def read_target(raw: bytes) -> Target | Refusal:

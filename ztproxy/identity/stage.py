@@ -24,6 +24,8 @@ from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
 
+_BEARER = "bearer"
+"""What the token is noted under."""
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
 
@@ -110,15 +112,15 @@ class Identity:
         certificate = self._certificate(arrived, demands)
         if isinstance(certificate, Refusal):
             return certificate
-        presented = _presented(arrived.unverified_authorization, demands)
+        presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
             return challenged(presented)
-        digest = hashlib.sha256(presented).digest()
+        bearer, digest = presented
         token = self._bearers.recall(digest, demands.issuers, arrived.wall)
         if token is None:
-            verdict = await self._bearers.verify(presented, digest, demands.issuers, arrived.wall, arrived.monotonic)
+            verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
             if isinstance(verdict, Refusal):
                 return challenged(verdict)
             token = verdict
@@ -138,18 +140,25 @@ class Identity:
         return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
 
 
-def _presented(values: tuple[bytes, ...], demands: Demands) -> bytes | Refusal | None:
-    """The one token in the Authorization fields; None where there is none that counts, and none is demanded."""
+def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:
+    """The one token in the Authorization fields and its SHA-256; None where none counts, and none is demanded."""
+    values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
     if not demands.issuers:
         return None
-    presented = bearer_of(values[0]) if values else None
+    if not values:
+        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+    known: tuple[bytes, bytes] | None = arrived.notes.get(_BEARER)
+    if known is not None:
+        return known
+    presented = bearer_of(values[0])
     if presented is None:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
-    return presented
+    found = arrived.notes[_BEARER] = (presented, hashlib.sha256(presented).digest())
+    return found
 
 
 def _holds(bound_to: str, certificate: Certificate | None) -> bool:

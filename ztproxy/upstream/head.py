@@ -46,12 +46,14 @@ class RequestHead:
             return Refusal(Reason.REQUEST_AMBIGUOUS, "a request to switch protocols has no content", close=True)
         if self._preserve_host:
             host = arrived.authority
-        dropped = self._dropped
+        lines = arrived.notes.get(self)
+        if lines is None:
+            lines = arrived.notes[self] = self._lines(arrived.fields)
         parts = [
             f"{arrived.method} {target} HTTP/1.1\r\nHost: ".encode("ascii"),
             host,
             b"\r\n",
-            b"".join([b"%b: %b\r\n" % field for field in arrived.fields if not dropped[field[0]]]),
+            lines,
             self._statements.of(authorized),
             self._set,
             arrived.request_id.encode("ascii"),
@@ -64,6 +66,11 @@ class RequestHead:
             _add_token(parts, authorized, authorized.token)
         parts.append(_framing(authorized))
         return b"".join(parts)
+
+    def _lines(self, fields: Fields) -> bytes:
+        """What is passed on of the client's fields."""
+        dropped = self._dropped
+        return b"".join([b"%b: %b\r\n" % field for field in fields if not dropped[field[0]]])
 
     def _add(self, parts: list[bytes], fields: Fields) -> Refusal | None:
         """What the decision sets: declared names, values without control characters."""

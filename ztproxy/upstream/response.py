@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 import httptools
 
+from ztproxy.upstream.repeated import RepeatedHeads
 from ztproxy.upstream.response_fields import Head, Malformed, Names, read
 
 HEAD_LIMIT = 64 * 1024
@@ -19,6 +20,7 @@ _CONTINUE = 100
 _SWITCHING, _FIRST_FINAL, _LAST = 101, 200, 599
 _WITHOUT_CONTENT = (204, 304)
 _names = Names()
+_repeated = RepeatedHeads()
 
 
 class End(Enum):
@@ -87,6 +89,13 @@ class ResponseReader:
         """Read octets as they came. Never raises; `problem` says what was wrong."""
         self.started = True
         in_head = self.head is None
+        whole = in_head and not self._head_octets and not (self._asks_head or self._asks_switch)
+        if whole and (known := _repeated.recall(data)) is not None:
+            self.status, self.head = known.status, known.head
+            if known.content:
+                self.content.append(known.content)
+            self.complete = self.reusable = True
+            return
         if in_head:
             if not self._head_octets:
                 self._plain = data.startswith(b"HTTP/1.1 ")
@@ -104,6 +113,8 @@ class ResponseReader:
             self._fail("the head is larger than 64 KiB")
         if self.head is not None and self.head.chunked and not self.complete:
             self._count(len(data))
+        if whole and self._plain and self.reusable and self.head is not None and not self._interims:
+            _repeated.learn(data, self.status, self.head)
 
     def closed(self) -> End:
         """The server closed the connection in an orderly manner: is the response complete by that (RFC 9112 §6.3)?"""

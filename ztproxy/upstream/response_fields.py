@@ -27,6 +27,17 @@ class Head:
         self.keep: float | None = None
         """Seconds that the server keeps an idle connection, where it says so."""
 
+    def copy(self) -> "Head":
+        """The same, with a list of fields of its own."""
+        made = Head(list(self.fields))
+        made.length = self.length
+        made.chunked = self.chunked
+        made.close = self.close
+        made.switches_to = self.switches_to
+        made.shareable = self.shareable
+        made.keep = self.keep
+        return made
+
 
 class Malformed(ValueError):  # noqa: N818 - what it says of a response, raised and caught within this package
     """A response whose framing cannot be trusted."""
