@@ -119,7 +119,10 @@ class Gateway:
     async def start(self) -> None:
         """Run the program and wait until it serves."""
         handed = self.options.get("handed")
-        program = [sys.executable, "-m", "ztproxy", "run", "--config", str(self.folder / "z.yaml")]
+        before = self.options.get("before", "")
+        start = f"{before}; from ztproxy.cli.main import main; raise SystemExit(main())"
+        program = [sys.executable, *(["-c", start] if before else ["-m", "ztproxy"])]
+        program += ["run", "--config", str(self.folder / "z.yaml")]
         self._process = await asyncio.create_subprocess_exec(
             *(program if handed is None else [*HANDING_OVER, *program]),
             stderr=asyncio.subprocess.PIPE,

@@ -476,3 +476,16 @@ async def test_an_authority_that_is_removed_ends_what_it_vouched_for(tmp_path):
             assert answer.headers["Connection"] == "close"
         async with ours.get("/x", headers=gateway.bearer()) as answer:
             assert answer.status == 200
+
+
+async def test_where_sockets_cannot_be_handed_on_one_process_does_it_all(tmp_path):
+    """As on Windows."""
+    without = "import socket; del socket.send_fds"
+    async with Gateway(tmp_path, rego=ALLOW, before=without) as gateway:
+        assert workers_of(gateway) == []
+        assert await ask_anew(gateway, 2) == {200}
+        assert await gateway.stop(signal.SIGTERM) == 0
+    (tmp_path / "second").mkdir()
+    with pytest.raises(RuntimeError, match="several `workers` need sockets"):
+        async with Gateway(tmp_path / "second", rego=ALLOW, before=without, more="workers: 2"):
+            pass

@@ -54,6 +54,7 @@ class Member:
         self.since = time.time()
         self._process = process
         self._order: asyncio.Future[FromWorker] | None = None
+        self._ordered_generation = 0
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self._asked = 0
         self._channel: Channel[FromWorker] = Channel(sock, from_worker(), self._told, self._lost)
@@ -105,6 +106,8 @@ class Member:
 
     async def ask(self, what: Question, timeout: float) -> bytes | None:  # noqa: ASYNC109 - None is the answer then
         """Ask a question; None when no answer comes within so many seconds."""
+        if self._channel.closed:
+            return None
         self._asked += 1
         number = self._asked
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -134,6 +137,7 @@ class Member:
         if self._channel.closed:
             raise WorkerLostError("it has ended")
         self._order = asyncio.get_running_loop().create_future()
+        self._ordered_generation = order.generation
         self._channel.send(order, sockets)
         try:
             async with asyncio.timeout(seconds):
@@ -152,7 +156,8 @@ class Member:
             case Drained():
                 self.cut = message.cut
             case Prepared() | Failed() | Committed():
-                if self._order is not None and not self._order.done():
+                late = message.generation != self._ordered_generation  # of an order that nobody waits for any more
+                if self._order is not None and not self._order.done() and not late:
                     self._order.set_result(message)
 
     def _lost(self) -> None:

@@ -42,6 +42,8 @@ async def _supervised(plan: Plan) -> int:
         reloading: set[asyncio.Task[object]] = set()  # the loop itself holds tasks only weakly
 
         def reload() -> None:
+            if len(reloading) > 1:  # one that is yet to begin reads whatever has changed by then
+                return
             task = asyncio.get_running_loop().create_task(supervisor.reload("signal"))
             reloading.add(task)
             task.add_done_callback(reloading.discard)

@@ -71,6 +71,8 @@ class Supervisor:
                 say(line)
             self._watch.take(plan)
             tasks = [asyncio.ensure_future(one) for one in (self._look(), self._take_up_changes())]
+            for task in tasks:
+                task.add_done_callback(_told_of)
             try:
                 yield
             finally:
@@ -223,3 +225,8 @@ class Supervisor:
         return (
             f"{len(self._workers.ready())} of {self._plan.workers} workers, generation {self._plan.generation}{failed}"
         )
+
+
+def _told_of(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (bug := task.exception()) is not None:
+        say(f"a bug in ztproxy: {type(bug).__name__}: {bug}")

@@ -117,6 +117,7 @@ class Worker:
             os._exit(70)
 
     async def _prepare(self, told: Prepare) -> None:
+        await self._abort()  # whoever ordered one before has given up waiting for it
         try:
             settings = parse(told.text, Path(told.path), _path(told.policy), workers=told.workers)
             before = _state_of(settings)
@@ -126,6 +127,9 @@ class Worker:
             self._channel.send(Failed(told.generation, tuple(map(str, wrong.problems))))
         except StartError as wrong:
             self._channel.send(Failed(told.generation, wrong.problems))
+        except Exception as bug:  # noqa: BLE001 - what serves goes on, whatever is wrong with what was to follow it
+            _log.exception("a bug, met while a configuration was made ready")
+            self._channel.send(Failed(told.generation, (f"a bug in ztproxy: {type(bug).__name__}: {bug}",)))
         else:
             self._prepared = (told.generation, made)
             problem = await asyncio.to_thread(_changed, settings, before, by_manifest=told.by_manifest)
