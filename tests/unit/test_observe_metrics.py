@@ -230,5 +230,6 @@ def test_what_can_go_wrong_is_there_before_it_does():
     snapshot = told(metrics)
     assert snapshot.values[series.REFUSALS.name]["orders", "internal-error"] == 0
     assert snapshot.values[series.REFUSALS.name]["orders", "upstream-timeout"] == 1
+    assert snapshot.values[series.REFUSALS.name]["-", "overloaded"] == 0
     assert ("orders", "token-missing") not in snapshot.values[series.REFUSALS.name]
     assert snapshot.values[series.DECISIONS.name] == {(("orders", result)): 0 for result in ("allow", "deny", "error")}

@@ -61,8 +61,9 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
     last = "" if reloads.last_success is None else f", configuration taken up {_ago(now - reloads.last_success)}"
     yield "reloads", f"{reloads.succeeded} done, {reloads.failed} failed{last}"
     if (limits := status.limits) is not None:
-        up = {True: ", answers", False: ", does not answer", None: ""}[limits.up]
-        yield "limits", f"{limits.storage}{up}; {limits.buckets} buckets in the process"
+        buckets = f"{limits.buckets} buckets in the workers"
+        state = {True: "answers", False: f"does not answer; {buckets}", None: buckets}[limits.up]
+        yield "limits", f"{limits.storage}, {state}"
     if (memo := status.memo) is not None:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"

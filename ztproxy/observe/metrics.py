@@ -69,6 +69,8 @@ class Metrics:
 
     def expect(self, routes: Iterable[str]) -> None:
         """Show what is wrong with a route as zero from the start: a Prometheus sees no first event otherwise."""
+        for reason in (Reason.OVERLOADED, Reason.INTERNAL_ERROR):  # it needs no route to go wrong
+            self._refusals.setdefault((NONE, reason.word), 0)
         for route in routes:
             for reason in OPERATIONAL:
                 self._refusals.setdefault((route, reason.word), 0)
