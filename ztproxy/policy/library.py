@@ -81,6 +81,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Evaluations under way off the calling thread; more are refused as busy."""
     parallel: int = 2
     """How many of those run at once."""
+    shared: tuple[str, ...] = ("tls", "certificate", "token")
+    """Members of the input that many documents have alike, octet for octet: they are parsed once."""
     gc_percent: int = 0
     memory_limit: int = 0
     """Bytes; Go collects harder near it, and does not fail at it."""

@@ -169,7 +169,7 @@ func (s *Set) Evaluate(input string, now int64, deadline time.Duration, scratch 
 	if !s.mayRunInline(len(input), start) {
 		return s.queue.start(s, input, now, until, min(time.Duration(s.options.InlineNS), deadline))
 	}
-	document, err := parse(input, s.reads)
+	document, err := parse(input, s.reads, s.kept)
 	if err != nil {
 		return Answer{BadInput, []byte(err.Error())}, 0
 	}

@@ -80,14 +80,14 @@ func BenchmarkEvaluate(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	document, _ := parse(string(input), set.reads)
+	document, _ := parse(string(input), set.reads, set.kept)
 	used := &budget{until: time.Now().Add(time.Second)}
 	set.run(document, 1, used, nil)
 	b.Log("steps", used.asked.Load())
 	b.Run("parse", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := parse(string(input), set.reads); err != nil {
+			if _, err := parse(string(input), set.reads, set.kept); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -95,7 +95,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	b.Run("parse all", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := parse(string(input), everything); err != nil {
+			if _, err := parse(string(input), everything, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

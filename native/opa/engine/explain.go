@@ -56,7 +56,7 @@ func (s *Set) Explain(input string, now int64, limit time.Duration) (explanation
 			explanation = Explanation{Answer: failed(fmt.Errorf("OPA failed: %v", r))}
 		}
 	}()
-	document, err := parse(input, everything)
+	document, err := parse(input, everything, nil)
 	if err != nil {
 		return Explanation{Answer: Answer{BadInput, []byte(err.Error())}}
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	InlineNS      int64    `json:"inline_ns"`    // how long it may hold that thread: so much by the clock, and as much again of the processor
 	MaxPending    int      `json:"max_pending"`  // evaluations under way off the caller's thread; more are refused as busy
 	Parallel      int      `json:"parallel"`     // how many of those run at once
+	Shared        []string `json:"shared"`       // members of the input that many documents have alike, word for word
 }
 
 // Sources are the files of a policy directory, read and parsed but not compiled.
@@ -60,6 +61,7 @@ type Set struct {
 	overruns  atomic.Int32 // inline evaluations in a row that did not get done
 	slowUntil atomic.Int64 // until when none is tried, in Unix nanoseconds
 	queue     *queue
+	kept      *kept
 }
 
 // IsTest tells whether a file holds tests.
@@ -223,6 +225,7 @@ func Load(options Options) (set *Set, err error) {
 	if err := set.analyse(); err != nil {
 		return nil, err
 	}
+	set.kept = newKept(options.Shared)
 	set.queue = newQueue(max(options.MaxPending, 1), max(options.Parallel, 1))
 	return set, nil
 }

@@ -27,17 +27,19 @@ type parser struct {
 	at    int
 	depth int
 	terms []ast.Term // made many at a time, handed out one by one
+	kept  *kept      // nil where nothing is shared with other documents
 }
 
-// Parse reads text, building only what wanted holds. The values share text's memory.
-func parse(text string, wanted *reads) (value ast.Value, err error) {
+// parse reads text, building only what wanted holds. The values share text's memory, or that of documents before, of which
+// the same parts are kept.
+func parse(text string, wanted *reads, kept *kept) (value ast.Value, err error) {
 	if len(text) > MaxInput {
 		return nil, fmt.Errorf("longer than %d bytes", MaxInput)
 	}
 	if !utf8.ValidString(text) {
 		return nil, errors.New("not valid UTF-8")
 	}
-	p := parser{text: text}
+	p := parser{text: text, kept: kept}
 	p.space()
 	value, err = p.value(wanted)
 	if err == nil {
@@ -178,7 +180,7 @@ func (p *parser) object(wanted *reads) (ast.Value, error) {
 			return nil, err
 		}
 		below, key := p.choose(wanted, name)
-		value, err := p.value(below)
+		value, err := p.member(name, below)
 		if err != nil {
 			return nil, err
 		}
@@ -200,6 +202,13 @@ func (p *parser) object(wanted *reads) (ast.Value, error) {
 		return nil, errors.New("a name is there twice")
 	}
 	return ast.NewObject(members...), nil
+}
+
+func (p *parser) member(name string, wanted *reads) (ast.Value, error) {
+	if p.depth == 1 && p.kept != nil && wanted != nil && p.kept.names[name] && p.peek() == '{' {
+		return p.shared(wanted)
+	}
+	return p.value(wanted)
 }
 
 // repeated looks for a name that is there twice; ast.NewObject would keep both.

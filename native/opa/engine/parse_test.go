@@ -34,7 +34,7 @@ func TestParseRefuses(t *testing.T) {
 			if where != "" {
 				wanted = &reads{keys: map[string]*read{"other": {reads: reads{all: true}}}}
 			}
-			if value, err := parse(document, wanted); err == nil {
+			if value, err := parse(document, wanted, nil); err == nil {
 				t.Errorf("%s%s: %v", name, where, value)
 			}
 		}
@@ -59,7 +59,7 @@ func TestParseReadsAsOPADoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := parse(text, everything)
+		found, err := parse(text, everything, nil)
 		if err != nil || found.Compare(want) != 0 || found.String() != want.String() {
 			t.Errorf("%.40s: %v %v, want %v", text, found, err, want)
 		}
@@ -69,7 +69,7 @@ func TestParseReadsAsOPADoes(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(`{"a": [1, 2.5e3, "\ud83d\ude00", null]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		found, err := parse(text, everything)
+		found, err := parse(text, everything, nil)
 		if err != nil {
 			return
 		}
@@ -77,7 +77,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || found.Compare(want) != 0 {
 			t.Fatalf("%q: %v, OPA %v %v", text, found, want, err)
 		}
-		if _, err := parse(text, &reads{}); err != nil {
+		if _, err := parse(text, &reads{}, nil); err != nil {
 			t.Fatalf("%q: read in full, refused when nothing is wanted: %v", text, err)
 		}
 	})

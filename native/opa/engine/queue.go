@@ -116,7 +116,7 @@ func (q *queue) evaluate(e *errand, set *Set, input string, now int64, until tim
 		e.settle(Answer{Status: Closed})
 		return
 	}
-	document, err := parse(input, set.reads)
+	document, err := parse(input, set.reads, set.kept)
 	if err != nil {
 		e.settle(Answer{BadInput, []byte(err.Error())})
 		return

@@ -52,7 +52,7 @@ func TestOnlyWhatIsReadIsBuilt(t *testing.T) {
 				"a.rego": "package z\n" + rules + "\n", "b.rego": "package other\nr := input.objects[0].q\n",
 			})
 			pruned, status := answerOf(set, document)
-			set.reads = everything
+			set.reads, set.kept = everything, nil
 			whole, wholeStatus := answerOf(set, document)
 			if pruned != whole || status != wholeStatus {
 				t.Fatalf("pruned %v %s, whole %v %s", status, pruned, wholeStatus, whole)
@@ -85,7 +85,7 @@ func covered(ref string, list []string) bool {
 
 func TestUnreadPartsAreNotBuilt(t *testing.T) {
 	set := load(t, map[string]string{"a.rego": "package z\ndecision := input.a.b\n"})
-	value, err := parse(`{"a": {"b": 1, "c": [1, {"x": 2}]}, "d": {"e": "f"}}`, set.reads)
+	value, err := parse(`{"a": {"b": 1, "c": [1, {"x": 2}]}, "d": {"e": "f"}}`, set.reads, nil)
 	if err != nil || value.String() != `{"a": {"b": 1}}` {
 		t.Fatal(value, err)
 	}
