@@ -7,6 +7,9 @@ from enum import IntEnum
 
 _CLOSE_OPCODE = 8
 _FINAL_CLOSE = 0x88
+_EXTENDED = 126
+"""From here on a length octet says how many octets of length follow, or that a mask does."""
+_LENGTHS = {126: 2, 127: 8}
 _LONGEST_REASON = 123
 """A control frame's payload is at most 125 octets, two of them the code (RFC 6455 §5.5)."""
 
@@ -44,6 +47,10 @@ class Frames:
                 passed = min(self._left, size - at)
                 self._left -= passed
                 at += passed
+            elif size - at > 1 and (short := data[at + 1]) < _EXTENDED:
+                self.closing = self.closing or data[at] & 0x0F == _CLOSE_OPCODE
+                self._left = short
+                at += 2
             elif (begins := _payload_at(data, at)) > size:
                 self._head = data[at:]
                 return
@@ -64,11 +71,11 @@ def _payload_at(data: bytes, at: int) -> int:
     if len(data) < at + 2:
         return len(data) + 1
     length = data[at + 1] & 0x7F
-    extended = {126: 2, 127: 8}.get(length, 0)
+    extended = _LENGTHS.get(length, 0)
     return at + 2 + extended + (4 if data[at + 1] & 0x80 else 0)
 
 
 def _payload_length(data: bytes, at: int) -> int:
     length = data[at + 1] & 0x7F
-    extended = {126: 2, 127: 8}.get(length, 0)
+    extended = _LENGTHS.get(length, 0)
     return int.from_bytes(data[at + 2 : at + 2 + extended], "big") if extended else length
