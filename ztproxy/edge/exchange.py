@@ -108,7 +108,7 @@ class Exchange(Answering):
             return self._act(Refused(self.request, None))
         else:
             outcome = eager.run(self._charged(self.request, self.site.charge))
-        if isinstance(outcome, asyncio.Task | eager.Continued):
+        if isinstance(outcome, (asyncio.Task, eager.Continued)):
             self.task = outcome
             outcome.add_done_callback(self._decided)
             return None
