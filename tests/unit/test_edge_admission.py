@@ -104,3 +104,15 @@ def test_the_counts_are_those_of_the_seats(steps):
     for seat, _ in seats:
         seat.leave()
     assert (admission.open, admission.handshakes, dict(admission.sources)) == (0, 0, {})
+
+
+def test_newer_bounds_hold_for_those_who_come_and_the_places_taken_stay_taken():
+    admission = Admission(Connections(maximum=10, per_source=10, ipv6_prefix=64))
+    seats = [admission.enter() for _ in range(3)]
+    assert all(seat.claim("2001:db8::1") for seat in seats)
+    admission.renew(Connections(maximum=3, per_source=2, ipv6_prefix=48), ())
+    assert admission.enter() is None
+    for seat in seats:
+        seat.leave()
+    assert (admission.open, admission.handshakes, admission.sources) == (0, 0, {})
+    assert admission.enter().claim("2001:db8::1")

@@ -134,3 +134,15 @@ async def test_logs_that_moved_are_written_where_they_are_now(server, tmp_path):
     await until(lambda: not server.retired)
     await asyncio.to_thread(server.serving.access.close)
     assert [len((tmp_path / name).read_text().splitlines()) for name in ("access.log", "another.log")] == [1, 1]
+
+
+async def test_what_the_process_has_taken_on_is_counted_on_under_the_same_bounds(server, tmp_path):
+    load = server.parts.load
+    await reloaded(server, settings(tmp_path))
+    await until(lambda: not server.retired)
+    assert server.parts.load is load
+    assert load._timer is not None
+    await reloaded(server, settings(tmp_path, "version: 1", "version: 1\noverload: {requests: 7}"))
+    await until(lambda: not server.retired)
+    assert server.parts.load.limit == 7
+    assert load._timer is None

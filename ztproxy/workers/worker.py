@@ -9,16 +9,14 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ztproxy.admin.observed import Observed
-from ztproxy.config.files import files_of
 from ztproxy.config.loading import ConfigError, parse
-from ztproxy.config.settings import Settings
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
 from ztproxy.observe import Metrics
@@ -27,7 +25,6 @@ from ztproxy.parts import StartError
 from ztproxy.serve import Server, new_event_loop
 from ztproxy.summary import summary
 from ztproxy.workers.channel import Channel, to_worker
-from ztproxy.workers.manifest import disagreement
 from ztproxy.workers.messages import (
     Abort,
     Ask,
@@ -44,6 +41,7 @@ from ztproxy.workers.messages import (
     ToWorker,
 )
 from ztproxy.workers.readiness import unready
+from ztproxy.workers.readings import changed, state_of
 
 GC_THRESHOLD = 50_000
 """Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
@@ -120,7 +118,7 @@ class Worker:
         await self._abort()  # whoever ordered one before has given up waiting for it
         try:
             settings = parse(told.text, Path(told.path), _path(told.policy), workers=told.workers)
-            before = _state_of(settings)
+            before = state_of(settings)
             serving = self._server.serving
             made = await Generation.prepare(settings, serving, keep_policy=told.keep_policy, metrics=self._metrics)
         except ConfigError as wrong:
@@ -132,7 +130,7 @@ class Worker:
             self._channel.send(Failed(told.generation, (f"a bug in ztproxy: {type(bug).__name__}: {bug}",)))
         else:
             self._prepared = (told.generation, made)
-            problem = await asyncio.to_thread(_changed, settings, before, by_manifest=told.by_manifest)
+            problem = await asyncio.to_thread(changed, settings, before, by_manifest=told.by_manifest)
             if problem:
                 await self._abort()
                 self._channel.send(Failed(told.generation, (problem,)))
@@ -200,29 +198,6 @@ class Worker:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _changed(settings: Settings, before: bytes, *, by_manifest: bool) -> str | None:
-    """What changed while it was read: then nobody knows what was."""
-    if _state_of(settings) != before:
-        return "files that the configuration names changed while they were read; try again"
-    directory = settings.policy.path
-    return disagreement(directory) if by_manifest and directory is not None else None
-
-
-def _state_of(settings: Settings) -> bytes:
-    """Names the content of every file that the configuration names, as far as the file system tells."""
-    return msgspec.json.encode(list(_states(settings)))
-
-
-def _states(settings: Settings) -> Iterator[tuple[str, int, int, int] | tuple[str]]:
-    for path in files_of(settings):
-        try:
-            found = path.stat()
-        except OSError:
-            yield (str(path),)
-        else:
-            yield (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 async def _work(descriptor: int, number: str) -> None:
