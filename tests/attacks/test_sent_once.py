@@ -92,6 +92,17 @@ async def test_a_response_that_began_is_never_asked_for_again(scene):
     assert sum(len(server.heads) for server in servers) == 1
 
 
+async def test_what_began_with_an_interim_response_is_asked_for_nowhere_else(scene):
+    async def hint_then_close(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+
+    servers = [await scene.start(hint_then_close) for _ in range(2)]
+    client = await exchange(scene.build(*(server.url for server in servers), **EAGER))
+    assert client.refusal is not None
+    assert sum(len(server.heads) for server in servers) == 1
+
+
 async def test_never_twice_at_the_server_that_failed_it(scene):
     servers = [await scene.start(close) for _ in range(2)]
     await exchange(scene.build(*(server.url for server in servers), **EAGER))

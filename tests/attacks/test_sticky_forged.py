@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.raw_server import Scene, always, exchange
+from tests.raw_server import Peer, Scene, always, exchange
 
 SECRET = b"sixteen octets!!"
 NAME = b"__Host-ztproxy-server"
@@ -85,6 +85,17 @@ async def test_an_upstream_writes_none_in_our_name(scene, line):
     assert b"own=1" in client.field(b"set-cookie")
     again = await exchange(upstreams, fields=((b"cookie", cookie),))
     assert ours(again) == []
+
+
+async def test_nor_in_an_interim_response(scene):
+    async def hint(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: " + NAME + b"=x\r\nLink: </a>\r\n\r\n", answer(b"a"))
+
+    server = await scene.start(hint)
+    client = await exchange(scene.build(server.url, sticky={"secret": {"env": "STICKY"}}))
+    assert client.interims == [(103, [(b"link", b"</a>")])]
+    assert len(ours(client)) == 1
 
 
 @pytest.mark.parametrize(

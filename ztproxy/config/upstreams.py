@@ -212,7 +212,7 @@ class Upstream(Section):
     """`http://HOST[:PORT]`, `https://HOST[:PORT]` or `unix:/PATH`; a name's addresses are used in turn."""
     balance: Balance = "round_robin"
     """`round_robin`, `least_requests` (of two drawn by weight) or `consistent_hash(KEY)`: an identity key as in limits,
-    or `header.NAME`; a request without it goes by its source address."""
+    or `header.NAME`, which clients choose; a request without it goes by its source address."""
     sticky: Sticky | None = None
     health: Health | None = None
     outliers: Outliers = Outliers()

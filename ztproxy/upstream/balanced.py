@@ -8,6 +8,7 @@ from ztproxy.upstream.deadlines import NEVER
 from ztproxy.upstream.forwarding import FAULTS, Exchange
 from ztproxy.upstream.member import Member
 from ztproxy.upstream.outliers import GATEWAY_ERRORS
+from ztproxy.upstream.response import ResponseReader
 from ztproxy.upstream.sending import Target
 
 _RETRY_AFTER = ((b"retry-after", b"1"),)
@@ -19,7 +20,7 @@ class BalancedExchange(Exchange):
     It holds its place at a server, in the queue and in the retry budget until its end, and no longer.
     """
 
-    __slots__ = ("_choice", "_member", "_queued", "_tried", "key", "preferred")
+    __slots__ = ("_begun", "_choice", "_member", "_queued", "_tried", "key", "preferred")
 
     def __init__(self, target: Target, authorized: Authorized, client: Client, choice: Choice) -> None:
         super().__init__(target, authorized, client, choice.cluster.members[0].pool)
@@ -27,7 +28,7 @@ class BalancedExchange(Exchange):
         self._member: Member | None = None
         self._tried: tuple[Member, ...] = ()
         """Those that failed it; while there are any, it holds a place in the retry budget."""
-        self._queued = False
+        self._queued = self._begun = False
         self._retried = True  # what `Exchange` would do by itself is done here
         hash_key = choice.hash_key
         self.key = 0 if hash_key is None else hash_key(authorized)
@@ -110,6 +111,15 @@ class BalancedExchange(Exchange):
         if not self._elsewhere(blame=False, again=True):
             self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, "an answer before the request")
 
+    def _pass_on(self, reader: ResponseReader) -> None:
+        """Hand interim responses over; from then on it is this server's answer that the client waits for."""
+        if reader.interims:
+            self._begun = True
+            sticky = self._choice.sticky
+            if sticky is not None:
+                reader.interims = [(status, sticky.keep(fields)) for status, fields in reader.interims]
+        super()._pass_on(reader)
+
     def _finish(self) -> None:
         """The response is complete."""
         connection, member = self._connection, self._member
@@ -158,7 +168,7 @@ class BalancedExchange(Exchange):
         """
         member = self._member
         cluster = self._choice.cluster
-        if member is None or self._ended or len(self._tried) >= cluster.upstream.retries.attempts:
+        if member is None or self._ended or self._begun or len(self._tried) >= cluster.upstream.retries.attempts:
             return False
         if self._written and not (self._is_replayable() and self._authorized.arrived.upgrade is None):
             return False
