@@ -42,7 +42,8 @@ BROKEN = counter(
 
 DECISIONS = counter(
     "ztproxy_decisions_total",
-    "Answers of the policy, from the memo or not: `allow`, `deny`, or `error` where there was none that could be used.",
+    "Decisions, from the memo or not: `allow` (also of preflights that a route lets through), `deny`, or `error`: "
+    "there was none that could be used.",
     "route", "result",
 )  # fmt: skip
 DECISION_DURATION = histogram(

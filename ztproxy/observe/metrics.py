@@ -7,6 +7,7 @@ until a snapshot is asked for.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import add
+from typing import Final
 
 from ztproxy.model import Answered, Arrived, Authorized, Decision, Finished, HandshakeFailed, Reason, Refused
 from ztproxy.observe import catalogue as series
@@ -15,14 +16,12 @@ from ztproxy.observe.handshakes import outcome_of
 from ztproxy.observe.series import NONE, Reading, Series
 from ztproxy.observe.snapshot import Distribution, Labels, Snapshot, encode
 
-METHODS = {one: one for one in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")}
+METHODS: Final = {one: one for one in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")}
 """Those of RFC 9110 and RFC 5789; any other method is `other`: a client could make up names without end."""
-OTHER = "other"
-STATUSES = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
-_BOUNDS = series.DURATION.bounds
-_DECISION_BOUNDS = series.DECISION_DURATION.bounds
-_BUCKETS = len(_BOUNDS) + 1
-_TIME, _UPSTREAM_TIME, _RECEIVED, _SENT = range(2 * _BUCKETS, 2 * _BUCKETS + 4)
+OTHER: Final = "other"
+STATUSES: Final = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_BOUNDS: Final = series.DURATION.bounds
+_DECISION_BOUNDS: Final = series.DECISION_DURATION.bounds
 _RATE_LIMITED = Reason.RATE_LIMITED.word
 _NO_ANSWER = frozenset(
     reason.word
@@ -38,8 +37,32 @@ _NO_ANSWER = frozenset(
 Source = Callable[[], Iterable[Reading]]
 """What a part of the proxy says of itself when a snapshot is made."""
 Counts = dict[Labels, int]
-Cell = list[float]
-"""Of one route, method and status class: the buckets of two histograms, their sums, and octets."""
+
+
+class Cell:
+    """What is counted of one route, method and status class."""
+
+    __slots__ = ("counts", "received", "seconds", "sent", "upstream_counts", "upstream_seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS) + 1)
+        """Requests by their duration; `upstream_counts` by that of the server."""
+        self.seconds = 0.0
+        self.upstream_counts = [0] * (len(_BOUNDS) + 1)
+        self.upstream_seconds = 0.0
+        self.received = 0
+        """Octets."""
+        self.sent = 0
+
+    def add(self, other: "Cell", *, duration: bool) -> None:
+        """Take in what another counted, the duration of its requests or not."""
+        if duration:
+            self.counts = list(map(add, self.counts, other.counts))
+            self.seconds += other.seconds
+        self.upstream_counts = list(map(add, self.upstream_counts, other.upstream_counts))
+        self.upstream_seconds += other.upstream_seconds
+        self.received += other.received
+        self.sent += other.sent
 
 
 class Metrics:
@@ -90,17 +113,17 @@ class Metrics:
         key = (route, METHODS.get(method, OTHER), finished.status // 100)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = [0] * (_SENT + 1)
+            cell = self._cells[key] = Cell()
         duration = finished.duration
-        cell[bisect_left(_BOUNDS, duration)] += 1
-        cell[_TIME] += duration
-        cell[_SENT] += finished.bytes_out
+        cell.counts[bisect_left(_BOUNDS, duration)] += 1
+        cell.seconds += duration
+        cell.sent += finished.bytes_out
         if received := finished.bytes_in:
-            cell[_RECEIVED] += received
+            cell.received += received
         upstream = finished.upstream_duration
         if upstream is not None:
-            cell[_BUCKETS + bisect_left(_BOUNDS, upstream)] += 1
-            cell[_UPSTREAM_TIME] += upstream
+            cell.upstream_counts[bisect_left(_BOUNDS, upstream)] += 1
+            cell.upstream_seconds += upstream
         if decision is not None and (took := decision.duration):
             self._engine_counts[bisect_left(_DECISION_BOUNDS, took)] += 1
             self._engine_time += took
@@ -178,10 +201,11 @@ class Metrics:
                 taken.take(reading)
         by_route = self._by_route()
         for route, cell in by_route.items():
-            taken.observe(series.DURATION, (route,), _distribution(cell, 0, _TIME))
-            taken.observe(series.UPSTREAM_DURATION, (route,), _distribution(cell, _BUCKETS, _UPSTREAM_TIME))
-        taken.take_all(series.RECEIVED, {(route,): cell[_RECEIVED] for route, cell in by_route.items()})
-        taken.take_all(series.SENT, {(route,): cell[_SENT] for route, cell in by_route.items()})
+            taken.observe(series.DURATION, (route,), Distribution(cell.counts, cell.seconds))
+            upstream = Distribution(cell.upstream_counts, cell.upstream_seconds)
+            taken.observe(series.UPSTREAM_DURATION, (route,), upstream)
+        taken.take_all(series.RECEIVED, {(route,): cell.received for route, cell in by_route.items()})
+        taken.take_all(series.SENT, {(route,): cell.sent for route, cell in by_route.items()})
         for of, counts in self._counted():
             taken.take_all(of, counts)
         taken.observe(series.DECISION_DURATION, (), Distribution(self._engine_counts, self._engine_time))
@@ -192,19 +216,17 @@ class Metrics:
         """Each route's cells as one."""
         sums: dict[str, Cell] = {}
         for (route, _, status), cell in self._cells.items():
-            counted = cell
-            if status == 1:  # an upgraded connection lasts as long as it lasts
-                counted = [0] * _BUCKETS + cell[_BUCKETS:]
-                counted[_TIME] = 0
             known = sums.get(route)
-            sums[route] = counted if known is None else list(map(add, known, counted))
+            if known is None:
+                known = sums[route] = Cell()
+            known.add(cell, duration=status != 1)  # an upgraded connection lasts as long as it lasts
         return sums
 
     def _counted(self) -> Iterator[tuple[Series, Mapping[Labels, float]]]:
         requests: dict[Labels, int] = {}
         allowed = {route: -count for route, count in self._others.items()}
         for (route, method, status), cell in self._cells.items():
-            count = int(sum(cell[:_BUCKETS]))
+            count = sum(cell.counts)
             labels = route, method, STATUSES.get(status, OTHER)
             requests[labels] = requests.get(labels, 0) + count
             allowed[route,] = allowed.get((route,), 0) + count
@@ -219,7 +241,3 @@ class Metrics:
 
 def _count(counts: Counts, labels: Labels) -> None:
     counts[labels] = counts.get(labels, 0) + 1
-
-
-def _distribution(cell: Cell, first: int, total: int) -> Distribution:
-    return Distribution([int(count) for count in cell[first : first + _BUCKETS]], cell[total])

@@ -102,7 +102,8 @@ def markdown() -> str:
 
 
 def _labels() -> Iterator[str]:
-    yield "| `route` | a route's name; `-` for what belongs to none |"
+    none = "refused before one was found, or answered by the proxy itself (redirects, preflights, its own paths)"
+    yield f"| `route` | a route's name; `-`: {none} |"
     yield f"| `method` | {_codes((*METHODS, OTHER))} |"
     yield f"| `status` | {_codes((*STATUSES.values(), OTHER))}; `none`: the client was gone before it |"
     yield "| `reason` | as in [troubleshooting.md](troubleshooting.md) |"
