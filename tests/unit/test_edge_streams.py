@@ -102,7 +102,9 @@ async def test_so_many_for_one_identity_until_one_has_ended():
     first = one.forward.last
     one.connect()
     opened(one)
-    assert one.wire.taken().startswith(b"HTTP/1.1 429 ")
+    refused = one.wire.taken()
+    assert refused.startswith(b"HTTP/1.1 429 ")
+    assert b"retry-after: 10\r\n" in refused
     one.connect()
     opened(one, HANDSHAKE.replace(b"/chat", b"/bob"))
     assert one.wire.taken().startswith(b"HTTP/1.1 101 ")

@@ -19,9 +19,15 @@ AFTER = 10.0
 """Seconds after which an exchange that is still under way is a stream."""
 INTERVAL = 2.0
 """Seconds between two looks: how late a stream may end after the right to it did."""
-_NO_ROOM = Refusal(Reason.OVERLOADED, "this route has as many streams as it may", cause="streams.maximum is reached")
+_LATER = ((b"Retry-After", b"10"),)
+_NO_ROOM = Refusal(
+    Reason.OVERLOADED, "this route has as many streams as it may", cause="streams.maximum is reached", fields=_LATER
+)
 _NO_ROOM_FOR_ONE = Refusal(
-    Reason.RATE_LIMITED, "too many streams are open already", cause="streams.maximum_per_identity is reached"
+    Reason.RATE_LIMITED,
+    "too many streams are open already",
+    cause="streams.maximum_per_identity is reached",
+    fields=_LATER,
 )
 
 
