@@ -16,14 +16,14 @@ HANDSHAKE = get(
 )
 
 
-def edge(*, expires_in: float = 60.0, **streams) -> Edge:
+def edge(*, expires_in: float = 60.0, certificate=None, **streams) -> Edge:
     """Whoever asks has a token that the clock's own time decides about."""
     made: Edge
 
     def decide(arrived):
         subject = arrived.path.removeprefix("/").partition("/")[0]
         held = token(subject, expires_at=made.wall.now + expires_in)
-        return Authorized(arrived, "app", None, held, None, Decision(allow=True, revision="r1"))
+        return Authorized(arrived, "app", certificate, held, None, Decision(allow=True, revision="r1"))
 
     registry = Streams()
     registry.configure(settings("http://h", route={"streams": streams}).model_copy(update={"issuers": ()}))
