@@ -182,6 +182,7 @@ class Server:
                 left = connection.renew(site, listener.judged_anew(connection.connection))
                 if left is not None:
                     old.under_way.append(left)
+                    self.streams.judged_anew(left, connection.connection)
 
     def _leave(self, old: Generation, listeners: Mapping[str, Listener]) -> None:
         """Let listeners go that the new configuration does not have; what is under way on them ends in its time."""

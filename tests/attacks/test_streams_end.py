@@ -4,11 +4,15 @@ What is claimed: a WebSocket, an event stream, a download or an upload ends at t
 certificate's end, whatever the upstream or the client do, and nothing of it passes afterwards.
 """
 
+import msgspec
 import pytest
 
 from tests.edge import get
+from tests.pki import Authority
+from tests.raw_server import certificate
 from tests.unit.test_edge_streams import edge, later, opened
 from tests.websocket import frame
+from ztproxy.model import Reason, Refusal
 
 EXPIRED = frame(8, b"\x03\xf0token-expired")
 
@@ -95,6 +99,31 @@ async def test_one_that_is_told_ends_although_both_sides_stand_still():
     assert one.wire.closed or one.wire.aborted
     assert one.forward.last.aborted
     one.http.lost()
+
+
+TRUST = {
+    "its authority is gone": (Refusal(Reason.CERTIFICATE_UNTRUSTED_HERE, close=True), "certificate-untrusted-here"),
+    "nobody is asked for one any more": (None, "certificate-untrusted-here"),
+    "one is demanded that was not shown": (Refusal(Reason.CERTIFICATE_REQUIRED, close=True), "certificate-required"),
+}
+
+
+@pytest.mark.parametrize(("found", "word"), TRUST.values(), ids=TRUST.keys())
+async def test_a_change_of_trust_ends_what_rests_on_the_old(found, word):
+    one = opened(edge(certificate=certificate(Authority.new().issue("alice"))))
+    exchange = next(one.site.exchanges())
+    one.site.streams.judged_anew(exchange, msgspec.structs.replace(one.connection, unchecked_certificate=found))
+    assert one.wire.taken().endswith(frame(8, b"\x03\xf0" + word.encode()))
+    assert one.wire.closed
+
+
+async def test_trust_that_still_holds_ends_nothing():
+    shown = certificate(Authority.new().issue("alice"))
+    for held, found in ((shown, shown), (None, None)):
+        one = opened(edge(certificate=held))
+        exchange = next(one.site.exchanges())
+        one.site.streams.judged_anew(exchange, msgspec.structs.replace(one.connection, unchecked_certificate=found))
+        assert not one.wire.closed
 
 
 async def test_a_stream_of_another_is_never_ended_by_mistake():

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from tests.functional.gateway import Gateway
+from tests.pki import Authority
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +107,24 @@ async def test_a_proxy_that_closes_says_so_to_its_websockets(tmp_path):
         assert await gateway.ended() == 0
         [line] = [line for line in gateway.access_log() if line["path"] == "/socket"]
         assert line["status"] == 101
+
+
+async def test_a_reload_that_trusts_another_authority_ends_the_websockets_of_the_old(tmp_path):
+    async with Gateway(tmp_path, require="[token]") as gateway, gateway.session() as session:
+        socket = await session.ws_connect("/socket", headers=gateway.bearer())
+        async with gateway.session(None) as nobody:
+            other = await nobody.ws_connect("/socket", headers=gateway.bearer())
+            Authority.new("Another Root").write(tmp_path, "other")
+            configuration = tmp_path / "z.yaml"
+            was = "client_certificates: {authorities: [ca.pem]"
+            assert was in configuration.read_text()
+            configuration.write_text(configuration.read_text().replace(was, was.replace("ca.pem", "other.pem")))
+            gateway.signal(signal.SIGHUP)
+            closed = await socket.receive(timeout=20)
+            assert (closed.type, closed.data, closed.extra) == (
+                aiohttp.WSMsgType.CLOSE,
+                1008,
+                "certificate-untrusted-here",
+            )
+            await other.send_str("a")
+            assert await other.receive_str() == "echo a"

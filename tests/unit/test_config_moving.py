@@ -91,6 +91,13 @@ def test_a_route_goes_to_exactly_one_place():
         _ = route(upstream=None, redirect=redirect).served_by
 
 
+def test_a_rule_does_not_take_the_sticky_cookie_away():
+    sticky = {"servers": ["http://h", "http://i"], "sticky": {"cookie": "at"}}
+    with pytest.raises(ValidationError, match="sticky"):
+        route(upstream=sticky, headers={"response": {"remove": ["Set-Cookie"]}})
+    assert route(headers={"response": {"remove": ["Set-Cookie"]}})
+
+
 def test_a_header_is_set_by_the_policy_or_by_a_rule():
     with pytest.raises(ValidationError, match="set by the policy"):
         route(policy_headers=["X-Role"], headers={"request": {"set": {"x-role": "admin"}}})

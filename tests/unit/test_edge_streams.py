@@ -16,14 +16,14 @@ HANDSHAKE = get(
 )
 
 
-def edge(*, expires_in: float = 60.0, **streams) -> Edge:
+def edge(*, expires_in: float = 60.0, certificate=None, **streams) -> Edge:
     """Whoever asks has a token that the clock's own time decides about."""
     made: Edge
 
     def decide(arrived):
         subject = arrived.path.removeprefix("/").partition("/")[0]
         held = token(subject, expires_at=made.wall.now + expires_in)
-        return Authorized(arrived, "app", None, held, None, Decision(allow=True, revision="r1"))
+        return Authorized(arrived, "app", certificate, held, None, Decision(allow=True, revision="r1"))
 
     registry = Streams()
     registry.configure(settings("http://h", route={"streams": streams}).model_copy(update={"issuers": ()}))
@@ -102,7 +102,9 @@ async def test_so_many_for_one_identity_until_one_has_ended():
     first = one.forward.last
     one.connect()
     opened(one)
-    assert one.wire.taken().startswith(b"HTTP/1.1 429 ")
+    refused = one.wire.taken()
+    assert refused.startswith(b"HTTP/1.1 429 ")
+    assert b"retry-after: 10\r\n" in refused
     one.connect()
     opened(one, HANDSHAKE.replace(b"/chat", b"/bob"))
     assert one.wire.taken().startswith(b"HTTP/1.1 101 ")

@@ -66,6 +66,9 @@ class Route(Section):
         ours = folded((*self.headers.request.set, *self.headers.request.add, *self.headers.request.remove))
         if both := sorted(name for name in self.policy_headers if folded([name]) & ours):
             raise ValueError(f"{', '.join(both)}: set by the policy, so not by `headers.request`")
+        sticky = self.upstream is not None and self.upstream.sticky is not None
+        if sticky and b"set-cookie" in self.headers.response.replaced:
+            raise ValueError("`headers.response` removes Set-Cookie, and with it the cookie of `upstream.sticky`")
         return self
 
     @property

@@ -28,7 +28,7 @@ Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
 Charge = Callable[[Arrived], Coroutine[Any, Any, Refusal | None]]
 
 
-class UnderWay(Protocol):
+class UnderWay(Exchange, Protocol):
     """An exchange that goes on under the configuration that it began with."""
 
     @property

@@ -9,23 +9,34 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Protocol
 
+import msgspec
+
 from ztproxy.config.settings import Settings
 from ztproxy.config.streams import Streams as StreamSettings
 from ztproxy.edge.stream import RESPONSE, Stream, stream_of
 from ztproxy.edge.websocket import CloseCode
-from ztproxy.model import Authorized, Outcome, Reason, Refusal
+from ztproxy.model import Authorized, Connection, Outcome, Reason, Refusal
 
 AFTER = 10.0
 """Seconds after which an exchange that is still under way is a stream."""
 INTERVAL = 2.0
 """Seconds between two looks: how late a stream may end after the right to it did."""
-_NO_ROOM = Refusal(Reason.OVERLOADED, "this route has as many streams as it may", cause="streams.maximum is reached")
+_LATER = ((b"Retry-After", b"10"),)
+_NO_ROOM = Refusal(
+    Reason.OVERLOADED, "this route has as many streams as it may", cause="streams.maximum is reached", fields=_LATER
+)
 _NO_ROOM_FOR_ONE = Refusal(
-    Reason.RATE_LIMITED, "too many streams are open already", cause="streams.maximum_per_identity is reached"
+    Reason.RATE_LIMITED,
+    "too many streams are open already",
+    cause="streams.maximum_per_identity is reached",
+    fields=_LATER,
 )
 
 
 Clock = Callable[[], float]
+_NO_LONGER_ASKED = Refusal(
+    Reason.CERTIFICATE_UNTRUSTED_HERE, cause="the listener asks for no certificates any more", close=True
+)
 
 
 class Exchange(Protocol):
@@ -128,6 +139,17 @@ class Streams:
         self._by_identity[stream.identity] -= 1
         if not self._by_identity[stream.identity]:
             del self._by_identity[stream.identity]
+
+    def judged_anew(self, exchange: Exchange, connection: Connection) -> None:
+        """Trust has changed: a stream goes no further on a connection whose certificate counts no more."""
+        stream, found = self._open.get(exchange), connection.unchecked_certificate
+        if stream is None:
+            return
+        if found is None and stream.certificate_fingerprint is not None:
+            found = _NO_LONGER_ASKED
+        if isinstance(found, Refusal):
+            cause = found.cause or found.detail or found.reason.word
+            self._end(exchange, msgspec.structs.replace(found, cause=cause), CloseCode.POLICY_VIOLATION)
 
     # -- looking over them
 

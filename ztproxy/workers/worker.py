@@ -120,7 +120,13 @@ class Worker:
             settings = parse(told.text, Path(told.path), _path(told.policy), workers=told.workers)
             before = state_of(settings)
             serving = self._server.serving
-            made = await Generation.prepare(settings, serving, keep_policy=told.keep_policy, metrics=self._metrics)
+            made = await Generation.prepare(
+                settings,
+                serving,
+                keep_policy=told.keep_policy,
+                metrics=self._metrics,
+                streams=self._server.streams,
+            )
         except ConfigError as wrong:
             self._channel.send(Failed(told.generation, tuple(map(str, wrong.problems))))
         except StartError as wrong:
