@@ -9,38 +9,45 @@ count, as flame graph tools read them.
 
 import argparse
 import collections
+import dataclasses
 import os
 import pathlib
 import signal
 import sys
+import time
 
 import build
 import measure
 import peers
+import refusals
 import run
-from processes import LOAD_CORE, PROXY_CORE, Program, free_port, started
+from processes import LOAD_CORE, PROXY_CORE, START_DEADLINE, Program, Running, StartFailed, free_port, started
 
 SAMPLER = """
-import atexit, collections, pathlib, runpy, signal, sys
-counts = collections.Counter()
-def sample(_, frame):
-    stack = []
-    while frame is not None:
-        code = frame.f_code
-        stack.append(f"{frame.f_globals.get('__name__', '?')}:{code.co_qualname}:{frame.f_lineno}".replace(";", ","))
-        frame = frame.f_back
-    counts[";".join(reversed(stack))] += 1
-def write():
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    pathlib.Path(OUTPUT).write_text("".join(f"{stack} {n}\\n" for stack, n in counts.items()))
-atexit.register(write)
-def begin(*_):
-    signal.setitimer(signal.ITIMER_PROF, 0.002, 0.002)
-signal.signal(signal.SIGPROF, sample)
-signal.signal(signal.SIGUSR2, begin)
-sys.argv = ["ztproxy", *sys.argv[1:]]
-runpy.run_module("ztproxy", run_name="__main__")
+import atexit, collections, pathlib, signal, sys
+def sampled():
+    counts = collections.Counter()
+    def sample(_, frame):
+        stack = []
+        while frame is not None:
+            code = frame.f_code
+            name = f"{frame.f_globals.get('__name__', '?')}:{code.co_qualname}:{frame.f_lineno}"
+            stack.append(name.replace(";", ","))
+            frame = frame.f_back
+        counts[";".join(reversed(stack))] += 1
+    def write():
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        pathlib.Path(OUTPUT).write_text("".join(f"{stack} {n}\\n" for stack, n in counts.items()))
+    def begin(*_):
+        signal.setitimer(signal.ITIMER_PROF, 0.002, 0.002)
+    atexit.register(write)
+    signal.signal(signal.SIGPROF, sample)
+    signal.signal(signal.SIGUSR2, begin)
+if "WORKER" in sys.orig_argv:
+    sampled()
 """
+WORKER = "ztproxy.workers.worker"
+"""The module that serves; the supervisor above it does nothing meanwhile."""
 SHOWN = 40
 
 
@@ -49,22 +56,34 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--row", default="ztproxy", choices=[r.name for r in peers.ROWS if r.name.startswith("ztproxy")]
     )
+    parser.add_argument("--handshakes", action="store_true", help="a new connection for each request")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--output", type=pathlib.Path, help="write folded stacks here")
     return parser.parse_args()
 
 
-def _sampled(program: Program, folded: pathlib.Path) -> Program:
-    """Give the same ztproxy with the sampling thread in it."""
+def _sampled(program: Program, run_folder: pathlib.Path, folded: pathlib.Path) -> Program:
+    """Give the same ztproxy whose worker samples itself: Python imports `sitecustomize` before anything else."""
     if program.name != "ztproxy":
         return program
-    code = SAMPLER.replace("OUTPUT", repr(str(folded)))
-    command = [sys.executable, "-c", code, *program.command[1:]]
-    return Program(program.name, command, program.ready, program.environment)
+    folder = run_folder / "sampler"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SAMPLER.replace("OUTPUT", repr(str(folded))).replace("WORKER", WORKER))
+    return dataclasses.replace(program, environment={**program.environment, "PYTHONPATH": str(folder)})
 
 
 def _is_sampled(pid: int) -> bool:
-    return b"ITIMER_PROF" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return WORKER.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
+def _worker(running: Running) -> int:
+    """Wait until it is there, and give its process id."""
+    deadline = time.monotonic() + START_DEADLINE
+    while time.monotonic() < deadline:
+        if found := [pid for pid in running.pids if _is_sampled(pid)]:
+            return found[0]
+        time.sleep(0.05)
+    raise StartFailed("no worker was started")
 
 
 def _print(stacks: collections.Counter[str]) -> None:
@@ -90,20 +109,22 @@ def main() -> int:
     """Run the row under load and print its profile."""
     arguments = _arguments()
     row = next(row for row in peers.ROWS if row.name == arguments.row)
-    lengths = measure.Lengths(warmup=2, load=arguments.seconds, handshakes=0, idle=0, attempts=1)
+    lengths = measure.Lengths(warmup=2, load=arguments.seconds, handshakes=arguments.seconds, idle=0, attempts=1)
     with run.site("tree") as (here, backend):
         row.prepare(here)
         port, folded = free_port(), here.run / "folded"
-        programs = [_sampled(program, folded) for program in row.programs(here, port)]
+        programs = [_sampled(program, here.run, folded) for program in row.programs(here, port)]
         with started(programs, PROXY_CORE, here.run) as running:
+            worker = _worker(running)
+            refusals.check(here.run, port, whole_job=row.whole_job)  # it serves by now
+            os.kill(worker, signal.SIGUSR2)  # sample from now on
             pids = running.pids
-            os.kill(next(pid for pid in pids if _is_sampled(pid)), signal.SIGUSR2)  # started: sample from now on
             target = measure.Target(here.run, build.load(), port, pids, backend, LOAD_CORE, row.unique)
-            figures = measure.load(target, lengths)
+            figures = (measure.handshakes if arguments.handshakes else measure.load)(target, lengths)
         text = folded.read_text()
     stacks = collections.Counter({stack: int(n) for stack, _, n in (x.rpartition(" ") for x in text.splitlines())})
     _print(stacks)
-    print(f"\n{figures['requests_per_second']:,.0f} requests/s while sampled")
+    print("\nwhile sampled: " + ", ".join(f"{name} {value:,.4g}" for name, value in figures.items()))
     if arguments.output:
         arguments.output.write_text(text)
     return 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fakes import PEER
 from ztproxy.config.believed import fold
+from ztproxy.edge import forwarded
 from ztproxy.edge.authority import read_authority
 from ztproxy.edge.canonical import arrive, read_line
 from ztproxy.edge.cleaning import Cleaning
@@ -192,3 +193,11 @@ def test_any_octets_make_a_target_or_a_refusal(octets):
             assert not any(set("/\\;\0") & set(segment) for segment in path.segments)
             assert "" not in path.segments[:-1]
     read_authority(octets)
+
+
+def test_an_address_as_long_as_no_address_is_none_and_not_kept():
+    held = forwarded._normalised.cache_info().currsize
+    assert forwarded.normalised("1" * 65) is None
+    assert forwarded.normalised(":" * 30_000) is None
+    assert forwarded._normalised.cache_info().currsize == held
+    assert str(forwarded.normalised("::ffff:192.0.2.7")) == "192.0.2.7"

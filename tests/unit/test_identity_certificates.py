@@ -5,6 +5,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.pki import ANY, CLIENT, SERVER, Authority
+from ztproxy.identity import certificates
 from ztproxy.identity.certificates import MAXIMUM_CHAIN, describe, fit
 from ztproxy.model import Certificate, Reason, Refusal
 
@@ -144,3 +145,33 @@ def test_describing_is_cheap_enough_for_every_connection():
 def test_a_clients_certificate_is_fit(eku):
     certificate = described(eku=eku)
     assert fit(certificate, frozenset([ROOT.der]), time.time()) is None
+
+
+def test_a_chain_is_read_once_and_another_by_a_single_octet_anew():
+    leaf, other = ROOT.issue("alice"), ROOT.issue("alice")
+    first = describe(chain_of(leaf, ROOT))
+    assert describe(tuple(bytes(bytearray(der)) for der in chain_of(leaf, ROOT))) is first
+    assert describe(chain_of(other, ROOT)).fingerprint == other.fingerprint != first.fingerprint
+    elsewhere = Authority.new()
+    assert describe(chain_of(leaf, elsewhere)).chain == (leaf.der, elsewhere.der), "the chain is a part of the reading"
+
+
+def test_what_is_remembered_is_no_verdict():
+    leaf = ROOT.issue("alice")
+    authorities = frozenset({ROOT.der})
+    before = describe(chain_of(leaf, ROOT))
+    again = describe(chain_of(leaf, ROOT))
+    assert fit(before, authorities, before.not_after - 1) is None
+    assert fit(again, authorities, again.not_after + 1).reason is Reason.CERTIFICATE_EXPIRED
+    assert fit(again, frozenset(), again.not_after - 1).reason is Reason.CERTIFICATE_UNTRUSTED_HERE
+
+
+def test_chains_too_long_to_be_worth_it_are_not_remembered():
+    held = certificates._remembered.cache_info().currsize
+    leaf = ROOT.issue("alice", dns=[f"{n}.{'x' * 60}.{'y' * 60}.example" for n in range(120)])
+    chain = chain_of(leaf, ROOT)
+    assert sum(map(len, chain)) > certificates.WORTH_REMEMBERING
+    assert describe(chain).fingerprint == leaf.fingerprint
+    assert describe(chain) is not describe(chain)
+    assert certificates._remembered.cache_info().currsize == held
+    assert certificates._remembered.cache_info().maxsize == certificates.REMEMBERED

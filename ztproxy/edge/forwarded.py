@@ -4,6 +4,7 @@ X-Forwarded-For is read from the right, through trusted proxies, to the first ad
 of it was written by a stranger and is never looked at (CVE-2026-30851).
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _ENTRY = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+)(?::\d{1,5})?|([0-9A-Fa-f:.]+)")
 
+_LONGEST = 64
+"""Characters: no address is longer, with its scope."""
+
 
 class Peer(msgspec.Struct, frozen=True):
     """The other end of the socket: its address, normalised, and whether it is a trusted proxy."""
@@ -28,6 +32,11 @@ class Peer(msgspec.Struct, frozen=True):
 
 def normalised(text: str) -> IpAddress | None:
     """An address without its scope, IPv4-mapped IPv6 as IPv4 (RFC 4291 §2.5.5.2); None when it is none."""
+    return _normalised(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _normalised(text: str) -> IpAddress | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

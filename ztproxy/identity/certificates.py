@@ -23,6 +23,10 @@ MAXIMUM_NAMES = 256
 """Subject alternative names in one certificate."""
 MAXIMUM_NAME = 4096
 """Characters of a subject, an issuer or an alternative name."""
+REMEMBERED = 1024
+"""Chains whose reading is remembered, those seen last."""
+WORTH_REMEMBERING = 16384
+"""Octets of a chain that is remembered: no sensible one is longer, and so much memory they may take."""
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 _VERSION_3 = 3
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -36,8 +40,19 @@ class _UnsuitableError(Exception):
 def describe(chain: tuple[bytes, ...]) -> Certificate | Refusal:
     """What a verified chain says, the leaf first; a refusal when it cannot be read or has more than one reading.
 
-    Called once a connection. What it names is bounded and printable: it goes into logs and the policy's input.
+    Called once a connection. What it names is bounded and printable: it goes into logs and the policy's input. What was
+    read is remembered by every octet that it was read from, and is no verdict: dates, revocation and authorities are
+    judged on each request.
     """
+    return _remembered(chain) if sum(map(len, chain)) <= WORTH_REMEMBERING else _read(chain)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _remembered(chain: tuple[bytes, ...]) -> Certificate | Refusal:
+    return _read(chain)
+
+
+def _read(chain: tuple[bytes, ...]) -> Certificate | Refusal:
     if not 0 < len(chain) <= MAXIMUM_CHAIN or any(len(der) > MAXIMUM_CERTIFICATE for der in chain):
         return _unsuitable("It, or its chain, is too long.")
     try:
