@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/pytest
-COMPILED := build/compiled
+COMPILED := .compiled
 POLICIES := policies ztproxy/config/starting ztproxy/demo/policies bench/policies
 
 .PHONY: demo tour test check bench profile venv docs format peers clean wheel test-compiled $(COMPILED)
@@ -56,7 +56,7 @@ wheel: $(COMPILED) ## a wheel for this Python in which the modules on a request'
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist $(COMPILED)
 
 test-compiled: $(COMPILED) ## the tests once more, of the compiled modules
-	cd $(COMPILED) && PYTHONPATH=. ../../$(BIN)/python -m pytest $(TESTS)
+	cd $(COMPILED) && PYTHONPATH=. ../$(BIN)/python -m pytest $(TESTS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -78,4 +78,4 @@ $(VENV)/.test: $(VENV)/.run
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache ztproxy-demo
+	rm -rf $(VENV) $(COMPILED) build dist .pytest_cache .mypy_cache .ruff_cache ztproxy-demo
