@@ -1,6 +1,7 @@
 """The real program in front of a real backend, with real TLS and tokens: `async with Gateway(folder) as gateway`."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -112,6 +113,12 @@ class Gateway:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        workers = self.workers()
+        if self._process is not None and self._process.returncode is None:
+            self.signal(signal.SIGKILL)
+        for worker in workers:  # they would end by themselves, once what they have under way has ended
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
         await self.stop(signal.SIGKILL)
         for runner in self._runners:
             await runner.cleanup()
@@ -163,6 +170,16 @@ class Gateway:
             return None
         self.signal(number)
         return await self.ended()
+
+    def workers(self) -> list[int]:
+        """The processes that serve, the oldest first; none where there is no /proc to tell."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if self._process is not None and int(fields[1]) == self._process.pid and fields[0] != "Z":
+                    found.append(int(stat.parent.name))
+        return sorted(found)
 
     @property
     def pid(self) -> int:
