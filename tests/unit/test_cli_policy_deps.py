@@ -79,6 +79,7 @@ def test_the_clock_is_told(deps):
             0,
             "read only input.token.claims.a, input.token.claims.b",
         ),
+        ("decision := input.token != null", 0, "input.token.NAME (input.token.subject alone tells"),
         ('decision := input.request.headers[_] == "x"', 0, "input.request.headers every field counts"),
     ],
 )

@@ -147,8 +147,12 @@ def test_the_clock_is_in_it_where_it_is_read():
     assert key(arrived(wall=1.0)) == key(arrived(wall=1.9)) != key(arrived(wall=2.0))
 
 
-def test_revision_and_route_are_always_in_it():
-    assert key_of(frozenset(), "a", Shared(frozenset()), None)(WHOLE) != key_of(
-        frozenset(), "b", Shared(frozenset()), None
-    )(WHOLE)
-    assert keys()(WHOLE) != keys()(replace(WHOLE, route="x"))
+@pytest.mark.parametrize(
+    "places",
+    [(), (("token",),), (("token",), ("certificate",)), (("token",), ("certificate",), ("request", "headers"))],
+)
+def test_revision_and_route_are_always_in_it(places):
+    first, second = (key_of(frozenset(places), name, Shared(frozenset(places)), None) for name in ("a", "b"))
+    assert first(WHOLE) == first(arrived(request_id="x"))
+    assert first(WHOLE) != second(WHOLE)
+    assert first(WHOLE) != first(replace(WHOLE, route="x"))

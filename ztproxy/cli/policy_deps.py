@@ -28,6 +28,12 @@ _WIDE: dict[Place, str] = {
 """Places that tell apart more than a rule usually means to."""
 
 
+_PRESENCE = {
+    "input.token": " (input.token.subject alone tells whether there is one)",
+    "input.certificate": " (input.certificate.fingerprint alone tells whether there is one)",
+}
+
+
 class Advice(NamedTuple):
     """Something about a read that keeps decisions from being remembered, or from being shared."""
 
@@ -95,7 +101,7 @@ def _instead(read: str, uses: list[dict[str, Any]]) -> str:
     names = sorted({name for use in found for name in use.get("members", ())})
     if names and all(use.get("members") for use in found):
         return "read only " + ", ".join(f"{read}.{name}" for name in names)
-    return f"read only the members that are meant: {read}.NAME"
+    return f"read only the members that are meant: {read}.NAME{_PRESENCE.get(read, '')}"
 
 
 def _told(answer: dict[str, Any], advice: list[Advice]) -> dict[str, Any]:
