@@ -35,7 +35,10 @@ check-go:
 bench: $(VENV)/.test ## ztproxy beside nginx, Envoy and Envoy + OPA in one run; writes bench/result.json
 	$(BIN)/python bench/run.py $(BENCH)
 
-profile: $(VENV)/.test ## where the time of a request goes
+profile: $(VENV)/.test ## where the time of a request and of a handshake goes: step by step in memory, then sampled under load
+	$(BIN)/python bench/path.py --steps
+	$(BIN)/python bench/path.py --steps --unique
+	$(BIN)/python bench/path.py --handshakes
 	$(BIN)/python bench/sampled.py
 
 docs: venv ## write the documents that are made by the program

@@ -156,16 +156,20 @@ def browser(target: Target, lengths: Lengths) -> dict[str, float]:
     }
 
 
+def body(target: Target, lengths: Lengths, one: Body) -> dict[str, float]:
+    """Carry contents of one kind: megabytes a second, and the proxy's processor seconds for a gigabyte."""
+    tokens = ["-tokens", str(target.run / "editor-tokens")]
+    report = _least_disturbed(target, "load", lengths, lengths.body, *tokens, *one.arguments)
+    carried = one.size * report["requests"]
+    return {
+        f"{one.name}_megabytes_per_second": carried / report["seconds"] / 1e6,
+        f"{one.name}_cpu_seconds_per_gigabyte": 1e9 * report["processes"]["proxy"]["cpu_seconds"] / carried,
+    }
+
+
 def bodies(target: Target, lengths: Lengths) -> dict[str, float]:
-    """Carry large contents, each kind by itself: bytes a second, and the proxy's processor seconds for a gigabyte."""
-    figures = {}
-    for body in BODIES:
-        tokens = ["-tokens", str(target.run / "editor-tokens")]
-        report = _least_disturbed(target, "load", lengths, lengths.body, *tokens, *body.arguments)
-        carried = body.size * report["requests"]
-        figures[f"{body.name}_megabytes_per_second"] = carried / report["seconds"] / 1e6
-        figures[f"{body.name}_cpu_seconds_per_gigabyte"] = 1e9 * report["processes"]["proxy"]["cpu_seconds"] / carried
-    return figures
+    """Carry large contents, each kind by itself."""
+    return {name: figure for one in BODIES for name, figure in body(target, lengths, one).items()}
 
 
 def handshakes(target: Target, lengths: Lengths) -> dict[str, float]:

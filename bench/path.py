@@ -7,20 +7,26 @@ then hardly shows. Compare two versions with it; what the kernel adds, `make ben
 
 import argparse
 import asyncio
+import gc
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import handshakes
+import parts
 import peers
 import run
+import steps
 from memory import CONNECTIONS, Client, Memory
 
 from ztproxy.config.loading import load
+from ztproxy.edge.listener import bind_socket
 from ztproxy.edge.tls import TlsWire
+from ztproxy.generation import Generation
+from ztproxy.observe import Metrics
 from ztproxy.serve import Server, new_event_loop
 from ztproxy.upstream.connection import Connection
 
@@ -32,14 +38,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--row", default="ztproxy", choices=("ztproxy", "ztproxy-forward"))
     parser.add_argument("--unique", action="store_true", help="another path with each request")
     parser.add_argument("--browser", action="store_true", help="ten more fields, as browsers send")
+    parser.add_argument("--steps", action="store_true", help="what each step of a request takes, in its place")
     parser.add_argument("--handshakes", action="store_true", help="a connection's cost instead of a request's")
     parser.add_argument("--rounds", type=int, default=400)
     return parser.parse_args()
 
 
-async def _server(here: peers.Site, template: str) -> Any:
+async def _server(here: peers.Site, template: str) -> Server:
+    """A server as a worker runs it, with metrics."""
     path = pathlib.Path(here.written(template, "path.yaml", port=0, engine="embedded", opa=1, storage="memory://"))
-    return await Server.start(load(path))
+    settings, server = load(path), Server()
+    generation = await Generation.prepare(settings, streams=server.streams, metrics=Metrics())
+    await server.commit(generation, {str(one.address): bind_socket(one.address) for one in settings.listeners})
+    gc.collect()
+    gc.freeze()
+    return server
 
 
 def _upstream(server: Any, number: int) -> list[tuple[Memory, Any]]:
@@ -56,7 +69,10 @@ def _upstream(server: Any, number: int) -> list[tuple[Memory, Any]]:
     return made
 
 
-async def _measure(here: peers.Site, arguments: argparse.Namespace) -> list[float]:
+async def _measure(
+    here: peers.Site, arguments: argparse.Namespace, turned: Callable[[], None] = lambda: None
+) -> list[float]:
+    """Seconds that a request takes, of each round; `turned` is called after each."""
     server = await _server(here, f"{arguments.row}.yaml")
     loop = asyncio.get_running_loop()
     listener = server.listeners[0]
@@ -97,15 +113,32 @@ async def _measure(here: peers.Site, arguments: argparse.Namespace) -> list[floa
         for client in clients:
             if body not in client.answer():
                 raise SystemExit("a request was not answered with what the upstream sent")
+        turned()
     await server.close()
     return rounds
 
 
 async def _handshakes(here: peers.Site, rounds: int) -> None:
     server = await _server(here, "ztproxy.yaml")
-    for what, seconds in handshakes.measured(here, server.listeners[0], rounds).items():
-        print(f"{seconds * 1e6:8.1f} µs  {what}")
+    whole = handshakes.whole(here, server.listeners[0], rounds)
+    print("\n".join(parts.lines(handshakes.by_parts(here, server.listeners[0], rounds), whole)))
     await server.close()
+
+
+async def _steps(here: peers.Site, arguments: argparse.Namespace) -> None:
+    """The whole without a clock inside, and the steps with one."""
+    whole = parts.quartile(await _measure(here, arguments)) * 1e6
+    spent: list[Mapping[str, int]] = []
+    with parts.timed(steps.STEPS) as clock:
+        await _measure(here, arguments, lambda: spent.append(clock.read()))
+    spent_by = parts.quartiles(spent[len(spent) // 4 :], CONNECTIONS)
+    print("\n".join(parts.lines({name: time for name, time in spent_by.items() if time}, whole)))
+
+
+async def _request(here: peers.Site, arguments: argparse.Namespace) -> None:
+    rounds = sorted(await _measure(here, arguments))
+    least, median = rounds[0] * 1e6, rounds[len(rounds) // 2] * 1e6
+    print(f"{arguments.row}: {least:.1f} µs a request at the least, {median:.1f} in the median")
 
 
 def main() -> int:
@@ -115,11 +148,10 @@ def main() -> int:
     with run.site("tree") as (here, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
         if arguments.handshakes:
             runner.run(_handshakes(here, arguments.rounds))
-            return 0
-        rounds = runner.run(_measure(here, arguments))
-    rounds.sort()
-    least, median = rounds[0] * 1e6, rounds[len(rounds) // 2] * 1e6
-    print(f"{arguments.row}: {least:.1f} µs a request at the least, {median:.1f} in the median")
+        elif arguments.steps:
+            runner.run(_steps(here, arguments))
+        else:
+            runner.run(_request(here, arguments))
     return 0
 
 

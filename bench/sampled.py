@@ -56,7 +56,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--row", default="ztproxy", choices=[r.name for r in peers.ROWS if r.name.startswith("ztproxy")]
     )
-    parser.add_argument("--handshakes", action="store_true", help="a new connection for each request")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--handshakes", action="store_true", help="a new connection for each request")
+    what.add_argument("--body", choices=[body.name for body in measure.BODIES], help="contents of that kind")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--output", type=pathlib.Path, help="write folded stacks here")
     return parser.parse_args()
@@ -105,11 +107,18 @@ def _print(stacks: collections.Counter[str]) -> None:
         print(f"{count / total:5.1%}  {line}")
 
 
+def _measured(target: measure.Target, arguments: argparse.Namespace) -> dict[str, float]:
+    long = arguments.seconds
+    lengths = measure.Lengths(warmup=2, load=long, handshakes=long, body=long, idle=0, attempts=1)
+    if arguments.body:
+        return measure.body(target, lengths, next(body for body in measure.BODIES if body.name == arguments.body))
+    return measure.handshakes(target, lengths) if arguments.handshakes else measure.load(target, lengths)
+
+
 def main() -> int:
     """Run the row under load and print its profile."""
     arguments = _arguments()
     row = next(row for row in peers.ROWS if row.name == arguments.row)
-    lengths = measure.Lengths(warmup=2, load=arguments.seconds, handshakes=arguments.seconds, idle=0, attempts=1)
     with run.site("tree") as (here, backend):
         row.prepare(here)
         port, folded = free_port(), here.run / "folded"
@@ -120,7 +129,7 @@ def main() -> int:
             os.kill(worker, signal.SIGUSR2)  # sample from now on
             pids = running.pids
             target = measure.Target(here.run, build.load(), port, pids, backend, LOAD_CORE, row.unique)
-            figures = (measure.handshakes if arguments.handshakes else measure.load)(target, lengths)
+            figures = _measured(target, arguments)
         text = folded.read_text()
     stacks = collections.Counter({stack: int(n) for stack, _, n in (x.rpartition(" ") for x in text.splitlines())})
     _print(stacks)

@@ -22,8 +22,9 @@ Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
 
 RECORD = 16_384
 """Octets of plaintext in the largest record (RFC 8446 §5.1): one read never leaves a part of a record behind."""
-SLICE = 8_192
-"""Octets fed to OpenSSL at once: its buffers keep the size that they once had."""
+SLICE = RECORD + 261
+"""Octets fed to OpenSSL at once, a whole record with all around it (RFC 8446 §5.2): its buffers keep the size that they
+once had, and half a record is fed in vain."""
 UNSENT = 1_048_576
 """Octets that answers to key updates may pile up for a client that does not read them."""
 DER = 2
@@ -137,15 +138,16 @@ class TlsWire(SocketWire):
 
     def _feed(self) -> None:
         """Decrypt slice by slice, as long as somebody reads."""
-        while self._unread and self._reading and not self._closing and not self._eof_received:
-            data = self._unread[:SLICE]
-            self._unread = self._unread[SLICE:]
-            self._incoming.write(data)
+        data, fed = memoryview(self._unread), 0  # what is left is not copied for each slice
+        while fed < len(data) and self._reading and not self._closing and not self._eof_received:
+            self._incoming.write(data[fed : fed + SLICE])
+            fed += SLICE
             if not self._connected:
                 self._untouched = False
                 if not self._handshake():
                     continue
             self._read_records()
+        self._unread = b"" if self._eof_received else bytes(data[fed:])
 
     def _read_records(self) -> None:
         incoming = self._incoming
