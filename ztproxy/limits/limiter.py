@@ -83,9 +83,16 @@ class Limits:
 
     async def charge_source(self, arrived: Arrived) -> Refusal | None:
         """Charge the rules keyed by the source address alone, before anything costly is done."""
-        if not self._source:
+        wanted = self._source
+        if not wanted:
             return None
-        found = await self._charge(self._source, arrived, "", None, None)
+        if self._shared is None and len(wanted) == 1 and (rule := wanted[0]).enforced:
+            state = self._take_one(rule, arrived, "", None, None)
+            if not state.admitted:
+                return self._refused(wanted, state)
+            rule.charged += 1
+            return None  # how full the bucket is, is told only where it is the request's own
+        found = await self._charge(wanted, arrived, "", None, None)
         if isinstance(found, Refusal):
             return found
         if found is not None and found.shadow:
@@ -117,14 +124,14 @@ class Limits:
         certificate: Certificate | None,
         token: Token | None,
     ) -> LimitStatus | Refusal | None:
-        source = self._key_of_source(arrived.source)
-        now = int(arrived.monotonic * SECOND)
         if self._shared is None and len(wanted) == 1 and (rule := wanted[0]).enforced:
-            state = self._local.take_one(rule.key(source, route, certificate, token), rule.quota, now)
+            state = self._take_one(rule, arrived, route, certificate, token)
             if not state.admitted:
                 return self._judge(wanted, (state,))
             rule.charged += 1
             return refusals.status(rule, state)
+        source = self._key_of_source(arrived.source)
+        now = int(arrived.monotonic * SECOND)
         charges = [rule.charge(source, route, certificate, token) for rule in wanted]
         if self._shared is None:
             return self._judge(wanted, self._local.take(charges, now))
@@ -137,6 +144,17 @@ class Limits:
         kept = [(rule, charge) for rule, charge in zip(wanted, charges, strict=True) if rule.local]
         states = self._local.take([charge for _, charge in kept], now)
         return self._judge([rule for rule, _ in kept], states)
+
+    def _take_one(
+        self, rule: Rule, arrived: Arrived, route: str, certificate: Certificate | None, token: Token | None
+    ) -> BucketState:
+        """Charge a rule that is alone, in the process: what nearly every request needs."""
+        key = rule.key(self._key_of_source(arrived.source), route, certificate, token)
+        return self._local.take_one(key, rule.quota, int(arrived.monotonic * SECOND))
+
+    def _refused(self, wanted: Sequence[Rule], state: BucketState) -> Refusal | None:
+        found = self._judge(wanted, (state,))
+        return found if isinstance(found, Refusal) else None
 
     def _judge(self, wanted: Sequence[Rule], states: Sequence[BucketState]) -> LimitStatus | Refusal | None:
         """The refusal that lasts longest; or how the tightest rule stands."""
