@@ -270,13 +270,20 @@ async def test_a_drain_ends_what_runs_and_says_close(tmp_path):
 
 async def test_a_drain_is_bounded_and_a_second_signal_ends_it(tmp_path):
     async with Gateway(tmp_path, rego=ALLOW, more="drain: 1h") as gateway, gateway.session() as session:
-        stream = await session.ws_connect("/socket", headers=gateway.bearer())
+
+        async def body():
+            yield b"begun "
+            await asyncio.Event().wait()
+
+        running = asyncio.create_task(session.put("/x", data=body(), headers=gateway.bearer()))
+        await asyncio.wait_for(gateway.begun.wait(), 10)
         gateway.signal(signal.SIGTERM)
         await until_said(gateway, "draining for at most 3600 s")
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
         assert "ended with 1 connections cut" in "".join(gateway.said)
-        await stream.close()
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            await running
 
 
 async def test_workers_end_when_their_supervisor_is_gone(tmp_path):
