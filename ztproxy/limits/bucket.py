@@ -7,28 +7,33 @@ is at most `capacity`. Whole numbers below 2^53 throughout: Redis counts in doub
 
 from math import gcd
 
-import msgspec
-
 SECOND = 1_000_000
 """Microseconds."""
 EXACT = 1 << 52
 """Levels stay below it, so that a level and one more charge are exact in a double."""
 
 
-class Quota(msgspec.Struct, frozen=True, gc=False):
-    """How fast a bucket fills and how much it holds, and the numbers that it is reckoned with."""
+class Quota:
+    """How fast a bucket fills and how much it holds, and the numbers that it is reckoned with.
 
-    limit: int
-    """Requests in `period` seconds, on average."""
-    period: int
-    burst: int
-    """Requests that may come at once."""
-    pace: int
-    """What the level falls by in a microsecond."""
-    interval: int
-    """What one request raises the level by."""
-    capacity: int
-    """The highest level."""
+    Args:
+        limit: requests in `period` seconds, on average.
+        period: seconds.
+        burst: requests that may come at once.
+        pace: what the level falls by in a microsecond.
+        interval: what one request raises the level by.
+        capacity: the highest level.
+    """
+
+    __slots__ = ("burst", "capacity", "interval", "limit", "pace", "period")
+
+    def __init__(self, *, limit: int, period: int, burst: int, pace: int, interval: int, capacity: int) -> None:
+        self.limit = limit
+        self.period = period
+        self.burst = burst
+        self.pace = pace
+        self.interval = interval
+        self.capacity = capacity
 
     def remaining(self, level: int) -> int:
         """How many requests still fit."""
@@ -59,4 +64,6 @@ def quota(limit: int, period: float, burst: int) -> Quota:
         if pace < 1:
             raise ValueError(f"a burst of {burst} at {limit} in {period:g} s takes more than a century to fill again")
         interval = -(-pace * whole // limit)
-    return Quota(limit, round(period), burst, pace, interval, burst * interval)
+    return Quota(
+        limit=limit, period=round(period), burst=burst, pace=pace, interval=interval, capacity=burst * interval
+    )

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 _encoder = msgspec.json.Encoder()
+_DELETE = 0x7F
+"""As a number: octets are looked for in octets by way of an exception."""
 LONGEST = 512
 """Characters of a name that is written into a log."""
 
@@ -20,7 +22,7 @@ def line(record: msgspec.Struct) -> bytes:
         text = _encoder.encode(record)
     except UnicodeEncodeError:
         return _escaped(record)
-    if text.isascii() and b"\x7f" not in text:
+    if text.isascii() and _DELETE not in text:
         return text + b"\n"
     return _escaped(record)
 

@@ -51,7 +51,7 @@ class Exchange(Sending):
         self._paused = False
         if self._connection is not None:
             waits = not self._answered and (self._content is None or self._content.ended)
-            self._set_deadline(self._target.timeouts.response if waits else self._target.timeouts.idle)
+            self._set_deadline(self._target.response if waits else self._target.idle)
             self._connection.resume_reading()
 
     # What the connection calls.
@@ -86,11 +86,11 @@ class Exchange(Sending):
             if reader.complete:
                 self._finish()
             else:
-                self._set_deadline(self._target.timeouts.idle)
+                self._set_deadline(self._target.idle)
 
     def on_switched_data(self, data: bytes) -> None:
         """Octets of the protocol switched to."""
-        self._set_deadline(self._target.timeouts.idle)
+        self._set_deadline(self._target.idle)
         self._client.send_octets(data)
 
     def on_lost(self, error: Exception | None) -> None:
@@ -153,7 +153,7 @@ class Exchange(Sending):
             return self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, wrong)
         self.switched = True
         self._target = self._target.stream
-        self._set_deadline(self._target.timeouts.idle)
+        self._set_deadline(self._target.idle)
         self._client.send_switch(head.fields)
         if rest:
             self._client.send_octets(rest)

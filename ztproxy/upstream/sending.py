@@ -31,7 +31,18 @@ class Target:
         event_streams: media types of responses that are streams.
     """
 
-    __slots__ = ("at_end", "clock", "deadlines", "event_streams", "head", "loop", "of_streams", "stream", "timeouts")
+    __slots__ = (
+        "at_end",
+        "clock",
+        "deadlines",
+        "event_streams",
+        "head",
+        "idle",
+        "loop",
+        "of_streams",
+        "response",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -46,7 +57,9 @@ class Target:
         event_streams: frozenset[bytes] = frozenset(),
     ) -> None:
         self.head = head
-        self.timeouts = timeouts
+        self.response = timeouts.response
+        """Seconds; read with each request, so not by way of the settings."""
+        self.idle = timeouts.idle
         self.deadlines = deadlines
         self.loop = loop
         self.clock = clock
@@ -150,7 +163,7 @@ class Sending(ABC):
             return
         connection, content = self._connection, self._content
         if self.switched and connection is not None:
-            self._set_deadline(self._target.timeouts.idle)
+            self._set_deadline(self._target.idle)
             connection.transport.write(data)
             return
         problem = "content where none was declared" if content is None else content.add(data)
@@ -186,7 +199,7 @@ class Sending(ABC):
         """The server has caught up."""
         if self._client_paused:
             self._client_paused = False
-            self._set_deadline(self._target.timeouts.idle)
+            self._set_deadline(self._target.idle)
             self._client.resume()
 
     def _connect(self) -> None:
@@ -243,7 +256,7 @@ class Sending(ABC):
             self._started = self._target.clock()
             pieces.insert(0, self._head)
         ended = content is None or content.ended
-        self._set_deadline(self._target.timeouts.response if ended else self._target.timeouts.idle)
+        self._set_deadline(self._target.response if ended else self._target.idle)
         if len(pieces) == 1:
             connection.transport.write(pieces[0])
         elif pieces:
