@@ -77,7 +77,7 @@ class Exchange(Sending):
             if not self._answered:
                 self._answered = True
                 if head.length is None and not reader.complete and media_type(head) in self._target.event_streams:
-                    self._target = self._target.stream
+                    self._target = self._target.stream or self._target
                 self._client.send_head(reader.status, head.fields, head.length)
             content = reader.content
             if content and not self._ended:  # the client may have left while it was handed the head
@@ -152,7 +152,7 @@ class Exchange(Sending):
         if wrong is not None:
             return self._fail(Reason.UPSTREAM_PROTOCOL_ERROR, wrong)
         self.switched = True
-        self._target = self._target.stream
+        self._target = self._target.stream or self._target
         self._set_deadline(self._target.idle)
         self._client.send_switch(head.fields)
         if rest:
@@ -203,7 +203,7 @@ class Exchange(Sending):
 
     def _is_late(self) -> bool:
         """Whether it is the server that took too long: not a client whose content stands still, nor a silent stream."""
-        return not self._target.of_streams and (self._answered or self._is_sent())
+        return self._target.stream is not None and (self._answered or self._is_sent())
 
     def _blame(self) -> None:
         """The server failed the request."""

@@ -65,13 +65,10 @@ class Target:
         self.clock = clock
         self.at_end = at_end
         self.event_streams = event_streams
-        self.of_streams = stream_timeouts is None
-        self.stream = (
-            self
-            if stream_timeouts is None
-            else Target(head, stream_timeouts, deadlines, loop=loop, clock=clock, at_end=at_end)
-        )
-        """What holds for a stream."""
+        self.stream: Target | None = None
+        """What holds for a stream; None: this is what holds for streams."""
+        if stream_timeouts is not None:
+            self.stream = Target(head, stream_timeouts, deadlines, loop=loop, clock=clock, at_end=at_end)
 
 
 class Sending(ABC):
