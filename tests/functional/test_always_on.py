@@ -490,7 +490,10 @@ async def test_where_sockets_cannot_be_handed_on_one_process_does_it_all(tmp_pat
         assert workers_of(gateway) == []
         assert await ask_anew(gateway, 2) == {200}
         assert await gateway.stop(signal.SIGTERM) == 0
-    (tmp_path / "second").mkdir()
-    with pytest.raises(RuntimeError, match="several `workers` need sockets"):
-        async with Gateway(tmp_path / "second", rego=ALLOW, before=without, more="workers: 2"):
-            pass
+        configure(gateway, "version: 1", "version: 1\nworkers: 2")
+        start = f"{without}; from ztproxy.cli.main import main; raise SystemExit(main())"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", start, "run", "--config", str(tmp_path / "z.yaml"), stderr=asyncio.subprocess.PIPE
+        )
+        _, err = await process.communicate()
+        assert (process.returncode, b"several `workers` need sockets" in err) == (2, True)
