@@ -160,6 +160,8 @@ def _result(bench: Bench, rows: Sequence[Row], rounds: int, arguments: argparse.
     if outcomes:
         print()
         print("\n".join(goals.lines(outcomes)))
+    if disturbed := [name for name, figures in medians.items() if figures["others_busy"] > table.DISTURBED]:
+        print(f"\nOthers ran meanwhile: of {', '.join(disturbed)} believe what is by CPU, and no latency.")
     ours = next((row for row in rows if row.ours and row.name in medians), None)
     return {
         "machine": table.machine(),
