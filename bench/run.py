@@ -115,6 +115,7 @@ class Bench:
             with started(row.programs(self.site, port), row.cores, self.site.run) as running:
                 if first:
                     refusals.check(self.site.run, port, whole_job=row.whole_job)
+                running.settle()
                 pids = running.pids
                 target = measure.Target(self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique)
                 figures = self._parts(row, target, first=first)
