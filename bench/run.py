@@ -27,8 +27,8 @@ from peers import ROWS, Row, Site, backend
 from processes import LOAD_CORE, Program, StartFailed, free_port, started
 
 HERE = pathlib.Path(__file__).parent
-FULL = measure.Lengths(warmup=1.5, load=5, handshakes=3, idle=2000, browser=3, body=2)
-QUICK = measure.Lengths(warmup=0.5, load=2, handshakes=1, idle=200, browser=1, body=0.7, attempts=1)
+FULL = measure.Lengths(warmup=1.2, load=4.5, handshakes=2.5, idle=2000, browser=3, body=2)
+QUICK = measure.Lengths(warmup=0.5, load=1.5, handshakes=1, idle=200, browser=1, body=0.5, attempts=1)
 ROUNDS = 4
 FILES = 16384  # open files that 2,000 connections need at each end
 
