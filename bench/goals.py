@@ -16,13 +16,20 @@ class Outcome:
     measured: float
     by_cpu: float | None
     """The same ratio by processor time, where the goal is not one of latency."""
-    reached: bool
+    verdict: str
 
     @property
     def line(self) -> str:
         """A line of Markdown."""
         by_cpu = "-" if self.by_cpu is None else f"{self.by_cpu:.2f}"
-        return f"| {self.goal} | {self.measured:.2f} | {by_cpu} | {'reached' if self.reached else '**not reached**'} |"
+        return f"| {self.goal} | {self.measured:.2f} | {by_cpu} | {self.verdict} |"
+
+
+def _verdict(by_clock: bool, by_cpu: bool) -> str:  # noqa: FBT001 - two of a kind
+    """Say it of both: by the clock the load generator may be the limit, or others on the machine have run."""
+    if by_clock == by_cpu:
+        return "reached" if by_clock else "**not reached**"
+    return "by the clock only" if by_clock else "by CPU only"
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class _AtLeast:
     def judged(self, rows: Figures) -> Iterator[Outcome]:
         figures = rows.get(self.row, {})
         if (measured := figures.get(self.ratio)) is not None:
-            goal = f"{self.what}: at least {self.times:g} {TIMES}"
-            yield Outcome(goal, measured, figures[f"{self.ratio}_by_cpu"], measured >= self.times)
+            goal, by_cpu = f"{self.what}: at least {self.times:g} {TIMES}", figures[f"{self.ratio}_by_cpu"]
+            yield Outcome(goal, measured, by_cpu, _verdict(measured >= self.times, by_cpu >= self.times))
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class _AtMost:
         if ours is not None and theirs:
             measured = ours / theirs
             by_cpu = measured if self.figure == CPU else None
-            yield Outcome(f"{self.what}: at most {self.times:g} {TIMES}", measured, by_cpu, measured <= self.times)
+            verdict = _verdict(measured <= self.times, measured <= self.times)
+            yield Outcome(f"{self.what}: at most {self.times:g} {TIMES}", measured, by_cpu, verdict)
 
 
 _BODIES = tuple(
@@ -73,7 +81,8 @@ GOALS = (
     _AtMost("Each request a new decision, p99 to Envoy + OPA's", "ztproxy", "envoy-opa", "p99_ms"),
     _AtLeast("Full handshakes, forwarding alone, to nginx", "ztproxy-forward", "handshakes_times_bare_nginx", 0.9),
     _AtLeast("Full handshakes, the whole job, to nginx", "ztproxy-memo", "handshakes_times_bare_nginx", 0.9),
-    _AtMost("Two workers' CPU for a request, to one's", "ztproxy-2workers", "ztproxy-machine", CPU, 1.1),
+    _AtMost("Two workers' CPU for a request, to one's, on its core", "ztproxy-2workers", "ztproxy-machine", CPU, 1.1),
+    _AtMost("Likewise, on both cores, beside the load", "ztproxy-2cores", "ztproxy-machine", CPU, 1.1),
     *_BODIES,
 )
 

@@ -23,8 +23,8 @@ import steps
 from memory import CONNECTIONS, Client, Memory
 
 from ztproxy.config.loading import load
+from ztproxy.edge import tls
 from ztproxy.edge.listener import bind_socket
-from ztproxy.edge.tls import TlsWire
 from ztproxy.generation import Generation
 from ztproxy.observe import Metrics
 from ztproxy.serve import Server, new_event_loop
@@ -77,7 +77,7 @@ async def _measure(
     loop = asyncio.get_running_loop()
     listener = server.listeners[0]
     tokens = (here.run / "tokens").read_text().split()
-    clients = [Client(here, TlsWire(loop, listener), n, tokens[n]) for n in range(CONNECTIONS)]
+    clients = [Client(here, tls.TlsWire(loop, listener), n, tokens[n]) for n in range(CONNECTIONS)]
     for client in clients:
         client.connect()
     servers = _upstream(server, CONNECTIONS)
@@ -144,6 +144,8 @@ async def _request(here: peers.Site, arguments: argparse.Namespace) -> None:
 def main() -> int:
     """Measure and print."""
     arguments = _arguments()
+    if (arguments.steps or arguments.handshakes) and not str(tls.__file__).endswith(".py"):
+        raise SystemExit("compiled functions cannot be timed from outside: run it in a tree of sources")
     os.environ.setdefault("OPENSSL_CONF", str(peers.CONFIGS / "openssl.cnf"))
     with run.site("tree") as (here, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
         if arguments.handshakes:

@@ -160,7 +160,13 @@ ROWS = (
         parts=frozenset(),
     ),
     Row(
-        *("ztproxy-2workers", "ztproxy: likewise, two workers on both cores", _two_workers, ()),
+        *("ztproxy-2workers", "ztproxy: likewise, two workers on the one core", _two_workers, ()),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+    ),
+    Row(
+        *("ztproxy-2cores", "ztproxy: likewise, two workers on both cores, beside the load", _two_workers, ()),
         whole_job=True,
         unique=False,
         parts=frozenset(),

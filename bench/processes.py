@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 PROXY_CORE, LOAD_CORE = map(str, (sorted(os.sched_getaffinity(0)) * 2)[:2])  # where there is only one, ratios blur
 BOTH_CORES = f"{PROXY_CORE},{LOAD_CORE}"
 START_DEADLINE = 60.0  # seconds until a program must listen
+SETTLE_DEADLINE = 10.0  # seconds until what was started is measured in any case
+SETTLED = 0.3  # seconds without a hundredth of processor time
 STOP_DEADLINE = 5.0  # seconds between SIGTERM and SIGKILL
 
 
@@ -41,6 +43,14 @@ class Running:
     def pids(self) -> Sequence[int]:
         """Their process ids as of now, children included: a supervisor listens before its workers are there."""
         return [pid for process in self.processes for pid in _family(process.pid)]
+
+    def settle(self) -> None:
+        """Wait, for so long at most, until nothing of it still starts: a second worker does when the first serves."""
+        deadline = time.monotonic() + SETTLE_DEADLINE
+        before = -1
+        while (ticks := sum(map(_ticks, self.pids))) != before and time.monotonic() < deadline:
+            before = ticks
+            time.sleep(SETTLED)
 
 
 def pinned(cores: str, command: Sequence[str]) -> list[str]:
@@ -102,6 +112,15 @@ def _family(pid: int) -> list[int]:
         for children in pathlib.Path(f"/proc/{member}/task").glob("*/children"):
             family += [int(child) for child in children.read_text().split()]
     return family
+
+
+def _ticks(pid: int) -> int:
+    """Processor time of a process in hundredths of a second; none of one that has ended."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

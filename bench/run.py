@@ -27,8 +27,8 @@ from peers import ROWS, Row, Site, backend
 from processes import LOAD_CORE, Program, StartFailed, free_port, started
 
 HERE = pathlib.Path(__file__).parent
-FULL = measure.Lengths(warmup=1.5, load=5, handshakes=3, idle=2000, browser=3, body=2)
-QUICK = measure.Lengths(warmup=0.5, load=2, handshakes=1, idle=200, browser=1, body=0.7, attempts=1)
+FULL = measure.Lengths(warmup=1.2, load=4.5, handshakes=2.5, idle=2000, browser=3, body=2)
+QUICK = measure.Lengths(warmup=0.5, load=1.5, handshakes=1, idle=200, browser=1, body=0.5, attempts=1)
 ROUNDS = 4
 FILES = 16384  # open files that 2,000 connections need at each end
 
@@ -115,6 +115,7 @@ class Bench:
             with started(row.programs(self.site, port), row.cores, self.site.run) as running:
                 if first:
                     refusals.check(self.site.run, port, whole_job=row.whole_job)
+                running.settle()
                 pids = running.pids
                 target = measure.Target(self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique)
                 figures = self._parts(row, target, first=first)
@@ -160,6 +161,8 @@ def _result(bench: Bench, rows: Sequence[Row], rounds: int, arguments: argparse.
     if outcomes:
         print()
         print("\n".join(goals.lines(outcomes)))
+    if disturbed := [name for name, figures in medians.items() if figures["others_busy"] > table.DISTURBED]:
+        print(f"\nOthers ran meanwhile: of {', '.join(disturbed)} believe what is by CPU, and no latency.")
     ours = next((row for row in rows if row.ours and row.name in medians), None)
     return {
         "machine": table.machine(),

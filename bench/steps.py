@@ -21,7 +21,7 @@ STEPS = (
     Part("HTTP/1.1: whose turn it is", http1.Http1, "received"),
     Part("HTTP/1.1: parsing (llhttp)", requests.Requests, "parse"),
     Part("reading the fields", requests, "read_fields"),
-    Part("the canonical request", requests.Requests, "_read"),
+    Part("the canonical request", requests, "arrive"),
     Part("a request id", request_ids.RequestIds, "__call__"),
     Part("starting an exchange", exchange.Exchange, "start"),
     Part("the pipeline itself", Pipeline, "__call__"),
