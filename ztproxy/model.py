@@ -184,7 +184,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     protocol: str = "HTTP/1.1"
     notes: Notes = msgspec.field(default_factory=dict)
     """What a stage worked out from `fields` or `unverified_authorization` alone; shared by the requests of a connection
-    that repeat them. Nothing else may stand here: a request's own would be told of the next."""
+    that repeat them. Each note stands with the very object that it was worked out from, and holds for nothing else."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):

@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from tests import corpus
 from tests.attacks.test_any_octets import TOKENS
 from tests.edge import Edge, get
+from tests.raw_server import arrived, authorized
+from ztproxy.config.routes import Route
 from ztproxy.edge import requests
+from ztproxy.identity.demands import Demands
+from ztproxy.identity.stage import _presented
 from ztproxy.upstream import response
+from ztproxy.upstream.head import RequestHead
 from ztproxy.upstream.repeated import LONGEST, MAXIMUM, RepeatedHeads
 from ztproxy.upstream.response import ResponseReader
+from ztproxy.upstream.statement import Statements
 
 FIRST = get(b"/one", b"Authorization: Bearer abc", b"X-One: 1", b"Accept: */*")
 LINE, _, BLOCK = FIRST.partition(b"\r\n")
@@ -177,3 +183,20 @@ def test_heads_that_are_known_are_bounded():
         assert len(known._known) <= MAXIMUM
     known.learn(OK.replace(b": s", b": " + b"s" * LONGEST) + b"hello", 200, reader.head)
     assert max(map(len, known._known)) <= LONGEST + 4
+
+
+def test_a_note_about_fields_holds_for_no_others():
+    """A preflight that is let through bare shares its notes with the requests of the same connection."""
+    plain = {"name": "app", "hosts": ["*"], "require": [], "upstream": {"servers": ["http://10.0.0.5:8080"]}}
+    head, notes = RequestHead(Route.model_validate(plain), Statements(None)), {}
+    whole = ((b"origin", b"https://a"), (b"x-api-key", b"secret"))
+    assert b"x-api-key: secret\r\n" in head.write(authorized(fields=whole, notes=notes), b"app")
+    assert b"x-api-key" not in head.write(authorized(fields=whole[:1], notes=notes), b"app")
+    assert b"x-api-key: secret\r\n" in head.write(authorized(fields=whole, notes=notes), b"app")
+
+
+def test_a_note_about_a_token_holds_for_no_other():
+    demands, notes = Demands(certificate=False, token=True, issuers=frozenset({"i"}), authorities=frozenset()), {}
+    values = [(b"Bearer one",), (b"Bearer two",), (b"Bearer one",)]
+    read = [_presented(arrived(unverified_authorization=one, notes=notes), demands)[0] for one in values]
+    assert read == [b"one", b"two", b"one"]

@@ -149,15 +149,16 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
         return None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
-    known: tuple[bytes, bytes] | None = arrived.notes.get(_BEARER)
-    if known is not None:
-        return known
+    noted: tuple[tuple[bytes, ...], tuple[bytes, bytes]] | None = arrived.notes.get(_BEARER)
+    if noted is not None and noted[0] is values:
+        return noted[1]
     presented = bearer_of(values[0])
     if presented is None:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
-    found = arrived.notes[_BEARER] = (presented, hashlib.sha256(presented).digest())
+    found = (presented, hashlib.sha256(presented).digest())
+    arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
 
 

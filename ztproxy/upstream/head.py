@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from ztproxy.config.believed import fold
 from ztproxy.config.routes import Route
-from ztproxy.model import Authorized, Fields, Reason, Refusal, Token
+from ztproxy.model import Arrived, Authorized, Fields, Reason, Refusal, Token
 from ztproxy.upstream.passing import Dropped, folded, is_reserved
 from ztproxy.upstream.rewriting import rewriting
 from ztproxy.upstream.statement import Statements
@@ -46,14 +46,11 @@ class RequestHead:
             return Refusal(Reason.REQUEST_AMBIGUOUS, "a request to switch protocols has no content", close=True)
         if self._preserve_host:
             host = arrived.authority
-        lines = arrived.notes.get(self)
-        if lines is None:
-            lines = arrived.notes[self] = self._lines(arrived.fields)
         parts = [
             f"{arrived.method} {target} HTTP/1.1\r\nHost: ".encode("ascii"),
             host,
             b"\r\n",
-            lines,
+            self._lines(arrived),
             self._statements.of(authorized),
             self._set,
             arrived.request_id.encode("ascii"),
@@ -67,10 +64,15 @@ class RequestHead:
         parts.append(_framing(authorized))
         return b"".join(parts)
 
-    def _lines(self, fields: Fields) -> bytes:
-        """What is passed on of the client's fields."""
+    def _lines(self, arrived: Arrived) -> bytes:
+        """What is passed on of the client's fields; noted for those very fields and no others."""
+        noted: tuple[Fields, bytes] | None = arrived.notes.get(self)
+        if noted is not None and noted[0] is arrived.fields:
+            return noted[1]
         dropped = self._dropped
-        return b"".join([b"%b: %b\r\n" % field for field in fields if not dropped[field[0]]])
+        lines = b"".join([b"%b: %b\r\n" % field for field in arrived.fields if not dropped[field[0]]])
+        arrived.notes[self] = (arrived.fields, lines)
+        return lines
 
     def _add(self, parts: list[bytes], fields: Fields) -> Refusal | None:
         """What the decision sets: declared names, values without control characters."""
