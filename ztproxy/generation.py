@@ -15,8 +15,9 @@ from ztproxy.edge.cleaning import Cleaning
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.site import Site, UnderWay
 from ztproxy.edge.streams import Streams
-from ztproxy.model import Authorized, Finished, HandshakeFailed
+from ztproxy.model import Finished, HandshakeFailed
 from ztproxy.observe import AccessLog, Causes, DecisionLog, Metrics
+from ztproxy.observe.telling import telling, telling_of_handshakes
 from ztproxy.parts import Parts, StartError, build_beside
 
 STREAMS = ("stdout", "stderr", "off")
@@ -84,12 +85,12 @@ class Generation:
             decisions = await asyncio.to_thread(_decision_log, parts)
             if decisions is not None:
                 undo.callback(decisions.close)
-            sites = _sites(parts, decisions, _telling(access, Causes(time.monotonic), metrics), streams)
+            sites = _sites(parts, decisions, telling(access, Causes(time.monotonic), metrics), streams)
             if serving is not None:
                 parts.identity.take_over(serving.identity)
             await parts.identity.start()
             undo.pop_all()
-        return cls(parts, access, decisions, sites, _telling_of_handshakes(access, metrics))
+        return cls(parts, access, decisions, sites, telling_of_handshakes(access, metrics))
 
     @property
     def settings(self) -> Settings:
@@ -156,35 +157,6 @@ def _sites(
         )
         for listener in settings.listeners
     }
-
-
-def _telling(access: AccessLog, causes: Causes, metrics: Metrics | None) -> Callable[[Finished], None]:
-    def finished(ended: Finished) -> None:
-        access.finished(ended)
-        if ended.cut is not None or not isinstance(ended.outcome, Authorized):
-            causes.finished(ended)
-
-    if metrics is None:
-        return finished
-    count = metrics.finished
-
-    def counted(ended: Finished) -> None:
-        count(ended)
-        finished(ended)
-
-    return counted
-
-
-def _telling_of_handshakes(access: AccessLog, metrics: Metrics | None) -> Callable[[HandshakeFailed], None]:
-    if metrics is None:
-        return access.handshake_failed
-    count = metrics.handshake_failed
-
-    def failed(told: HandshakeFailed) -> None:
-        count(told)
-        access.handshake_failed(told)
-
-    return failed
 
 
 def _access_log(settings: Settings) -> AccessLog:

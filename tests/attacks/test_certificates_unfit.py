@@ -5,7 +5,8 @@ import time
 import pytest
 
 from tests.pki import ANY, SERVER, Authority
-from ztproxy.identity.certificates import describe, fit
+from ztproxy.identity.certificates import describe
+from ztproxy.identity.fitness import fit
 from ztproxy.model import Reason
 
 ROOT, OTHER = Authority.new("Root"), Authority.new("Other")

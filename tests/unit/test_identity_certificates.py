@@ -6,7 +6,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.pki import ANY, CLIENT, SERVER, Authority
 from ztproxy.identity import certificates
-from ztproxy.identity.certificates import MAXIMUM_CHAIN, describe, fit
+from ztproxy.identity.certificates import MAXIMUM_CHAIN, describe
+from ztproxy.identity.fitness import fit
 from ztproxy.model import Certificate, Reason, Refusal
 
 ROOT = Authority.new()

@@ -1,4 +1,4 @@
-"""Client certificates: what is in one, and whether it is fit to say who asks (RFC 5280 §4).
+"""Client certificates: what is in one (RFC 5280 §4).
 
 OpenSSL verified signatures, chain and dates in the handshake. Here is what it leaves or does too early to be explained.
 """
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from ztproxy.identity.fitness import unsuitable
 from ztproxy.identity.spiffe import is_spiffe, is_spiffe_id
 from ztproxy.model import Certificate, Reason, Refusal, Sans
 
@@ -27,8 +28,6 @@ REMEMBERED = 1024
 """Chains whose reading is remembered, those seen last."""
 WORTH_REMEMBERING = 16384
 """Octets of a chain that is remembered: no sensible one is longer, and so much memory they may take."""
-CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
-_VERSION_3 = 3
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -54,40 +53,15 @@ def _remembered(chain: tuple[bytes, ...]) -> Certificate | Refusal:
 
 def _read(chain: tuple[bytes, ...]) -> Certificate | Refusal:
     if not 0 < len(chain) <= MAXIMUM_CHAIN or any(len(der) > MAXIMUM_CERTIFICATE for der in chain):
-        return _unsuitable("It, or its chain, is too long.")
+        return unsuitable("It, or its chain, is too long.")
     try:
         if not all(is_authority(der) for der in chain[1:]):
-            return _unsuitable("One that is no authority issued it.")
+            return unsuitable("One that is no authority issued it.")
         return _describe(chain)
     except _UnsuitableError as wrong:
-        return _unsuitable(str(wrong))
+        return unsuitable(str(wrong))
     except _UNREADABLE as wrong:
         return Refusal(Reason.CERTIFICATE_UNSUITABLE, "It cannot be read.", f"{type(wrong).__name__}: {wrong}")
-
-
-def fit(certificate: Certificate, authorities: frozenset[bytes], now: float) -> Refusal | None:
-    """Why a certificate does not count here and now, apart from revocation; None when it does.
-
-    Args:
-        certificate: as `describe` read it.
-        authorities: certificates (DER) of the authorities that count on the route: one must be in the chain.
-        now: seconds since 1970.
-    """
-    if now > certificate.not_after:
-        return Refusal(Reason.CERTIFICATE_EXPIRED, "It has expired.")
-    if now < certificate.not_before:
-        return Refusal(Reason.CERTIFICATE_EXPIRED, "It is not valid yet.")
-    if certificate.version != _VERSION_3:
-        return _unsuitable("It is not of version 3.")
-    if certificate.is_authority:
-        return _unsuitable("It is an authority's.")
-    usage = certificate.extended_key_usage
-    if usage is None or CLIENT_AUTH not in usage:
-        # anyExtendedKeyUsage alone does not do: such a certificate was made for no purpose in particular.
-        return _unsuitable("Its extended key usage does not name client authentication.")
-    if authorities.isdisjoint(certificate.chain[1:]):
-        return Refusal(Reason.CERTIFICATE_UNTRUSTED_HERE)
-    return None
 
 
 @functools.lru_cache(maxsize=256)
@@ -171,7 +145,3 @@ def _printable(text: str) -> str:
     if len(text) > MAXIMUM_NAME or _UNPRINTABLE.search(text):
         raise _UnsuitableError("A name in it is too long or cannot be printed.")
     return text
-
-
-def _unsuitable(detail: str) -> Refusal:
-    return Refusal(Reason.CERTIFICATE_UNSUITABLE, detail)

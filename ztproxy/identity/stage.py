@@ -10,12 +10,12 @@ from typing import Self
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.bearers import Bearers
-from ztproxy.identity.certificates import fit
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
 from ztproxy.identity.discovery import fetch_keys
 from ztproxy.identity.fetching import Fetcher
+from ztproxy.identity.fitness import fit
 from ztproxy.identity.issuers import Clock, KeyStore
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.revocation import Revocation

@@ -47,7 +47,7 @@ def key_of(places: Places, revision: str, shared: Shared, clock: Callable[[float
         clock: what the policy's clock says, from seconds since 1970; None where it reads none.
     """
     names = {name for place, made in _ATTRIBUTES.items() if looked_at(places, place) for name in made}
-    plain = attrgetter("route", *sorted(names))
+    plain: Callable[[Admitted], Hashable] = attrgetter("route", *sorted(names))
     parts = [*_parts(places, shared)]
     if clock is not None:
         parts.append(lambda admitted: clock(admitted.arrived.wall))
