@@ -59,7 +59,7 @@ wheel: $(COMPILED) ## a wheel for this Python in which the modules on a request'
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist $(COMPILED)
 
 test-compiled: $(COMPILED) ## the tests once more, of the compiled modules
-	cd $(COMPILED) && PYTHONPATH=. ../$(BIN)/python -m pytest $(TESTS)
+	cd $(COMPILED) && PYTHONPATH="$(CURDIR)/$(COMPILED)" ../$(BIN)/python -m pytest -m "not interpreted" $(TESTS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

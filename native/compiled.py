@@ -73,7 +73,8 @@ MODULES = (
     "upstream/upstreams.py",
 )
 """What a request runs through; not what is made of msgspec's or pydantic's classes alone, which are C already."""
-_COPIED = ("ztproxy", "tests", "policies", "native", "bench", "docs", "deploy")
+_BESIDE = ("tests", "policies", "bench", "docs", "deploy")
+"""What is no source of the program: it is brought up to date each time."""
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".build", "*.pyc", "var", "result.json")
 
 
@@ -87,14 +88,21 @@ def fingerprint(root: Path = ROOT) -> str:
 
 
 def copy(root: Path, folder: Path) -> None:
-    """A copy of what is built and tested; what was there before goes."""
+    """A copy of what is built; what was there before goes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in _COPIED:
-        if (root / name).is_dir():
-            shutil.copytree(root / name, folder / name, symlinks=True, ignore=_LEFT_OUT)
+    for name in ("ztproxy", "native"):
+        shutil.copytree(root / name, folder / name, symlinks=True, ignore=_LEFT_OUT)
     for path in [*root.glob("*.md"), *root.glob("*.py"), root / "pyproject.toml", root / "Makefile", root / "LICENSE"]:
         shutil.copy2(path, folder)
+
+
+def copy_beside(root: Path, folder: Path) -> None:
+    """Tests and what else they need."""
+    for name in _BESIDE:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        if (root / name).is_dir():
+            shutil.copytree(root / name, folder / name, symlinks=True, ignore=_LEFT_OUT)
 
 
 def compile_in(folder: Path) -> None:
@@ -119,11 +127,11 @@ def main() -> int:
     """Make the tree unless it is there and current."""
     folder = Path(sys.argv[1]).resolve()
     stamp, wanted = folder / ".stamp", fingerprint()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return 0
-    copy(ROOT, folder)
-    compile_in(folder)
-    stamp.write_text(wanted)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        copy(ROOT, folder)
+        compile_in(folder)
+        stamp.write_text(wanted)
+    copy_beside(ROOT, folder)
     return 0
 
 

@@ -127,6 +127,7 @@ async def test_what_is_more_than_the_question_is_asked_who_it_is(cors, more):
     assert stages == ["source", "identify"]
 
 
+@pytest.mark.interpreted
 async def test_let_through_passes_the_bare_question_and_nobody():
     fields = (*QUESTION, (b"x-role", b"admin"), (b"referer", b"https://app.test/secret"))
     outcome, stages = await asked({"preflight": "forward"}, fields=fields)

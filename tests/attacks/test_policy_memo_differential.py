@@ -169,6 +169,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.interpreted
 @pytest.mark.slow
 @pytest.mark.parametrize("breaks", BROKEN.values(), ids=BROKEN)
 def test_a_broken_key_is_found(breaks, monkeypatch):

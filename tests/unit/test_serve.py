@@ -67,6 +67,7 @@ async def status(server, tmp_path, session=None):
             return answer.status
 
 
+@pytest.mark.interpreted
 async def test_what_was_replaced_is_given_back_without_waiting_for_the_collector(server, tmp_path):
     old = server.serving
     traces = [weakref.ref(one) for one in (old.contexts["127.0.0.1:0"].default, old.parts.engine, old.parts.identity)]

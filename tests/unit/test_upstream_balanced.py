@@ -289,6 +289,7 @@ async def test_a_silent_stream_does_not_count_against_its_server(scene):
         assert upstreams.view()[0].failures == failures
 
 
+@pytest.mark.interpreted
 async def test_an_unexpected_failure_of_connecting_is_internal(scene, monkeypatch):
     upstreams = scene.build("http://127.0.0.1:1", "http://127.0.0.2:1")
     told = []

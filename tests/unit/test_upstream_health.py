@@ -167,6 +167,7 @@ async def test_its_idle_connections_are_closed(scene):
     assert upstreams.view()[0].idle == 0
 
 
+@pytest.mark.interpreted
 async def test_a_bug_in_a_check_is_told_and_counts_as_unwell(scene, monkeypatch):
     (mood,), upstreams = await moody(scene, 1)
     told = asyncio.Event()
