@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,10 +15,14 @@ from tests.fakes import RecordingForward, RecordingPipeline, RecordingServer, To
 from tests.listening import PATIENCE, MemoryClient, asking, dial, listener_settings, receive, until
 from ztproxy.edge import contexts
 from ztproxy.edge.cleaning import Cleaning
+from ztproxy.edge.contexts import EdgeTls
+from ztproxy.edge.exchange import Exchange
 from ztproxy.edge.http1 import Http1
 from ztproxy.edge.listener import Listener, bind_socket
 from ztproxy.edge.reading import Reading
+from ztproxy.edge.requests import Requests
 from ztproxy.edge.site import Site
+from ztproxy.edge.tls import TlsWire
 from ztproxy.identity import describe
 from ztproxy.model import Certificate
 
@@ -158,3 +163,27 @@ async def test_large_answer_waits_for_a_slow_reader(tmp_path: Path) -> None:
         await until(lambda: not server.paused)
         server.client.send_end()
         assert await task > 7_999_000
+
+
+async def test_a_connection_that_is_gone_is_forgotten_without_the_collector(tmp_path):
+    """What the collector has to find waits for it: a hundred megabytes where many connections come and go."""
+
+    def ask(proxy):
+        with talking(proxy, tmp_path) as tls:
+            tls.sendall(GET + b"POST /y HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+            receive(tls, 200)
+
+    async with running(tmp_path) as proxy:
+        await asyncio.to_thread(ask, proxy)
+        await proxy.listener.wait_empty()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await asyncio.to_thread(ask, proxy)
+            await proxy.listener.wait_empty()
+            proxy.forward.servers.clear()  # the doubles keep what they saw
+            left = [one for one in gc.get_objects() if type(one) in (Http1, TlsWire, EdgeTls, Requests, Exchange)]
+        finally:
+            gc.enable()
+        assert left == []

@@ -16,9 +16,8 @@ pytestmark = pytest.mark.slow
 REQUESTS = 1_000_000 if FULL else 30_000
 HANDSHAKES = 100_000 if FULL else 6_000
 WARM_REQUESTS = REQUESTS // 3
-WARM_HANDSHAKES = 4_000
-"""How many come before the first look. Until then memories fill up to their bounds: connections end in cycles, and the
-collector comes by only after some thousand of them, when they hold some 100 MB."""
+WARM_HANDSHAKES = 1_000
+"""How many come before the first look, while memories of bounded size fill."""
 GROWTH_KB = 48 * 1024 if FULL else 16 * 1024
 CLIENTS = 32
 AT_ONCE = 20

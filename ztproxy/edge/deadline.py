@@ -35,8 +35,9 @@ class Deadline:
             self._arm(at)
 
     def stop(self) -> None:
-        """There is none any more, and no timer."""
+        """There is none any more, no timer, and nobody to be told: whoever owns this may go."""
         self.at = inf
+        self._expired = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -57,3 +58,7 @@ class Deadline:
             self._timer.cancel()
         self._fires = at
         self._timer = self._loop.call_later(max(0.0, at - self._clock()), self.fired)
+
+
+def _nobody() -> None:
+    """Nobody waits for the deadline any more."""

@@ -111,6 +111,7 @@ class Http1:
             self._stall.stop()
         self.site.connections.discard(self)
         self._abandon()
+        self._switched = None
 
     def pause_writing(self) -> None:
         """The client reads too slowly: the upstream waits, for as long as the client keeps to the minimum rate."""

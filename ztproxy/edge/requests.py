@@ -6,6 +6,7 @@ where each request line stands.
 """
 
 from collections import deque
+from typing import cast
 
 import httptools
 
@@ -90,9 +91,11 @@ class Requests:
         return self._in_head or self._head_octets > 0
 
     def end(self) -> None:
-        """Let go of llhttp, which holds our methods: no cycle is left to the collector."""
+        """Let go of llhttp, which holds our methods, and of the connection: no cycle is left to the collector."""
         self.exhausted = True
         self._llhttp = None
+        self.current = None
+        self._carrier = cast("Carrier", None)  # nothing is asked of it any more: all is refused before
 
     def renew(self, origin: Origin) -> None:
         """Read by the carrier's new site: what was remembered of the fields was read by another's rules."""

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from ztproxy import model
 from ztproxy.edge.contexts import Contexts, EdgeTls
-from ztproxy.edge.wire import Application, Endpoint, SocketWire
+from ztproxy.edge.wire import Application, Endpoint, SocketWire, nobody
 
 Describe = Callable[[tuple[bytes, ...]], model.Certificate | model.Refusal]
 """Reads a verified chain (DER, the leaf first); given by `identity/`."""
@@ -117,6 +117,7 @@ class TlsWire(SocketWire):
             self._report("the connection was lost during the handshake")
         super().connection_lost(cause)
         self._unread = b""
+        self._received = nobody
 
     def resume_reading(self) -> None:
         super().resume_reading()

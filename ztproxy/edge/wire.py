@@ -276,6 +276,10 @@ def peer_of(transport: asyncio.BaseTransport) -> SocketPeer:
     return SocketPeer(str(peer[0]).partition("%")[0], int(peer[1]), int(local[1]))
 
 
+def nobody(_data: bytes) -> None:
+    """Takes the place of the application once it is gone, so that it and its wire do not keep each other."""
+
+
 class PlainWire(SocketWire):
     """Plaintext HTTP: a listener with `protocol: http`."""
 
@@ -311,6 +315,10 @@ class PlainWire(SocketWire):
         self._scheduled = scheduled
         if self._queue:
             self._flush()
+
+    def connection_lost(self, cause: Exception | None) -> None:
+        super().connection_lost(cause)
+        self._received = nobody
 
     def eof_received(self) -> bool:
         """Keep our half open for the answer, unless we are closing too."""
