@@ -4,11 +4,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import build
 import installed
 from measure import CONTENTS
 from processes import BOTH_CORES, PROXY_CORE, Program, free_port
-
-import build
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 # Go's collector is given as much room as embedded OPA has; on Envoy's side it made no difference that shows.

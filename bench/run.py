@@ -15,6 +15,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+import build
 import credentials
 import goals
 import installed
@@ -24,8 +25,6 @@ import refusals
 import table
 from peers import ROWS, Row, Site, backend
 from processes import LOAD_CORE, Program, StartFailed, free_port, started
-
-import build
 
 HERE = pathlib.Path(__file__).parent
 FULL = measure.Lengths(warmup=1.2, load=4.5, handshakes=2.5, idle=2000, browser=3, body=2)

@@ -16,13 +16,12 @@ import signal
 import sys
 import time
 
+import build
 import measure
 import peers
 import refusals
 import run
 from processes import LOAD_CORE, PROXY_CORE, START_DEADLINE, Program, Running, StartFailed, free_port, started
-
-import build
 
 SAMPLER = """
 import atexit, collections, pathlib, signal, sys
