@@ -1,8 +1,8 @@
 """Clients that idle or are slow, and requests whose decision takes too long, do not slow the others.
 
 Measured in processor time of the event loop beyond what as many answers to the others take by themselves, which neither
-the machine's other work nor the clients' speed decides; up to three times, since caches are shared. One decision in twenty
-may come too late all the same: its deadline goes by the clock, and the machine has other work.
+the machine's other work nor the clients' speed decides; up to three times, since caches are shared. One decision in
+twenty may come too late all the same: its deadline goes by the clock, and the machine has other work.
 """
 
 import asyncio
