@@ -179,7 +179,9 @@ def _entries(crl: x509.CertificateRevocationList, *, is_delta: bool) -> tuple[fr
 
     Only a delta takes back; in a complete list such an entry is a revoked one.
     """
-    revoked, removed, clear = set(), set(), True
+    revoked: set[int] = set()
+    removed: set[int] = set()
+    clear = True
     for entry in crl:
         taken_back = False
         for extension in entry.extensions:

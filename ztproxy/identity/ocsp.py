@@ -45,19 +45,12 @@ class Answer(msgspec.Struct, frozen=True):
     """Serial number of the certificate of the one that the authority delegated to, where its own standing matters."""
 
 
-class Question(msgspec.Struct, frozen=True):
-    """A request, and what its answer must repeat."""
-
-    body: bytes
-    nonce: bytes | None
-
-
-def question(subject: x509.Certificate, issuer: x509.Certificate, nonce: bytes | None) -> Question:
-    """Ask about a certificate. SHA-1 names it, as that is what every responder understands (RFC 5019 §2.1.1)."""
+def question(subject: x509.Certificate, issuer: x509.Certificate, nonce: bytes | None) -> bytes:
+    """A request, DER. SHA-1 names the certificate, as that is what every responder understands (RFC 5019 §2.1.1)."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(subject, issuer, hashes.SHA1())  # noqa: S303 - a name
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    return Question(builder.build().public_bytes(Encoding.DER), nonce)
+    return builder.build().public_bytes(Encoding.DER)
 
 
 def read_answer(

@@ -12,9 +12,10 @@ import msgspec
 from cryptography import x509
 
 from ztproxy.identity.backoff import Backoff
-from ztproxy.identity.clock import Clock
 from ztproxy.identity.crl import RevocationList, UnusableListError, authority_id, lists_in
 from ztproxy.identity.downloads import DownloadError, Downloads
+from ztproxy.identity.first import First
+from ztproxy.identity.issuers import Clock
 from ztproxy.identity.ocsp import SKEW
 from ztproxy.identity.saved_documents import SavedDocument, SavedDocuments, UnusableFileError
 
@@ -53,6 +54,7 @@ class PublishedList:
     def __init__(
         self,
         url: str,
+        *,
         authorities: Sequence[x509.Certificate],
         downloads: Downloads,
         saved: SavedDocuments,
@@ -71,11 +73,15 @@ class PublishedList:
         self._clock = clock
         self._changed = changed
         self._running: asyncio.Task[None] | None = None
+        self._since = float("-inf")
+        """Monotonic: when what runs was begun."""
 
     @property
-    def first(self) -> asyncio.Task[None] | None:
+    def first(self) -> First | None:
         """What fetches it for the first time, as long as it has never been had and nothing has failed yet."""
-        return self._running if self.known is None and not self.backoff.failures else None
+        if self._running is None or self.known is not None or self.backoff.failures:
+            return None
+        return First(self._running, self._since)
 
     def due_at(self) -> float:
         """When it is to be asked for again, in seconds since 1970."""
@@ -87,10 +93,12 @@ class PublishedList:
 
     def ask(self) -> None:
         """Ask now if it is time to, in a task of its own."""
-        if self._running is not None or not self.backoff.over(self._clock.monotonic()):
+        monotonic = self._clock.monotonic()
+        if self._running is not None or not self.backoff.over(monotonic):
             return
         now = self._clock.wall()
         if now >= self.due_at() or (self.known is not None and now < self.known.fetched_at - SKEW):
+            self._since = monotonic
             self._running = asyncio.get_running_loop().create_task(self._ask())
 
     def take_over(self, before: "PublishedList") -> None:
@@ -181,7 +189,5 @@ class PublishedList:
 
 
 def _newer(one: RevocationList, other: RevocationList) -> bool:
-    """Whether one was made after another: its number is higher, or there is none and it says so (RFC 5280 §5.2.3)."""
-    if one.number is not None and other.number is not None and one.number != other.number:
-        return one.number > other.number
-    return one.this_update > other.this_update
+    """Whether one was made after another. Not by number first: an authority that was set up anew counts anew."""
+    return (one.this_update, one.number or 0) > (other.this_update, other.number or 0)

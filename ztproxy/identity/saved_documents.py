@@ -83,7 +83,9 @@ class SavedDocuments:
     def sweep(self, now: float) -> None:
         """Remove what nobody has renewed for long, and the oldest of too many; what cannot be removed stays."""
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
-            found = sorted(((entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in entries), reverse=True)
+            found = sorted(
+                ((entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in entries), reverse=True
+            )
             for place, (at, path) in enumerate(found):
                 if at < now - OLDEST or place >= MOST_FILES:
                     with contextlib.suppress(OSError):

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Self
 
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
+from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
@@ -17,9 +18,11 @@ from ztproxy.identity.discovery import fetch_keys
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
 from ztproxy.identity.issuers import Clock, KeyStore
-from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.known import summary as revocation_summary
+from ztproxy.identity.listeners import Knowledge, knowledge_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_keys import SavedKeys
+from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
@@ -35,18 +38,17 @@ class Identity:
     def __init__(
         self,
         demands: Mapping[str, Demands],
-        revocation: Mapping[str, ListenerRevocation],
+        knowledge: Knowledge,
         stores: Sequence[KeyStore],
         bearers: Bearers,
         clock: Clock,
     ) -> None:
         self._demands = demands
-        self._listeners = revocation
-        self._revocation = {listener: one.revocation for listener, one in revocation.items()}
+        self._knowledge = knowledge
+        self._revocation = knowledge.listeners
         self._stores = stores
         self._bearers = bearers
         self._clock = clock
-        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
@@ -54,7 +56,7 @@ class Identity:
         demands = demands_of(settings)
         issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
         stores = [issuer.store for issuer in issuers.values()]
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock)
+        return cls(demands, knowledge_of(settings, clock), stores, Bearers(issuers), clock)
 
     async def start(self) -> None:
         """Take up saved keys and begin to fetch; does not wait for any issuer."""
@@ -62,8 +64,10 @@ class Identity:
             if not store.taken_over:
                 store.load()
             store.start()
-        create_task = asyncio.get_running_loop().create_task
-        self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
+        if self._revocation:
+            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
+        for authority in self._knowledge.authorities.values():
+            authority.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with the keys of issuers that are the same; verdicts about tokens are made anew."""
@@ -71,20 +75,19 @@ class Identity:
         for store in self._stores:
             if before := known.get(store.issuer):
                 store.take_over(before.standing())
+        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for authority in self._knowledge.authorities.values():
+            await authority.close()
         for store in self._stores:
             await store.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
         now = self._clock.wall()
-        for address, revocation in self._revocation.items():
-            yield from (f"{address}: {fact}" for fact in revocation.summary(now))
+        yield from revocation_summary(self._knowledge.authorities.values(), now)
         for store in self._stores:
             yield store.summary(now)
 
@@ -95,15 +98,22 @@ class Identity:
 
     @property
     def revocation(self) -> Mapping[str, Revocation]:
-        """By listener that has revocation lists."""
+        """By listener that knows anything about revoked certificates."""
         return self._revocation
 
+    @property
+    def authorities(self) -> Collection[Authority]:
+        """Whose revoked certificates are known."""
+        return self._knowledge.authorities.values()
+
     def unready(self) -> Iterator[str]:
-        """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
+        """Issuers whose tokens cannot be verified because no keys of theirs are known, and the like of authorities."""
         now = self._clock.wall()
         for store in self._stores:
             if now >= store.usable_until:
                 yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
+        for revocation in self._revocation.values():
+            yield from revocation.unready()
 
     @property
     def reserved(self) -> Mapping[str, Meet]:
@@ -131,10 +141,15 @@ class Identity:
         return challenged(refusal)
 
     async def identify(self, routed: Routed) -> Identified | Met:
-        """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
+        """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
+
+        That is an issuer's keys, or whether a certificate was revoked, while it is asked for the first time.
+        """
         arrived = routed.arrived
         demands = self._demands[routed.route]
         certificate = self._certificate(arrived, demands)
+        if isinstance(certificate, Verdict):
+            certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
         presented = _presented(arrived, demands)
@@ -153,7 +168,8 @@ class Identity:
             return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
         return Identified(arrived, routed.route, certificate, token)
 
-    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
+    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | Verdict | None:
+        """The certificate that counts; a verdict where something is being asked that may change it soon."""
         unchecked = arrived.connection.unchecked_certificate
         if unchecked is None:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
@@ -162,7 +178,16 @@ class Identity:
         if refusal := fit(unchecked, demands.authorities, arrived.wall):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
-        return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
+        if revocation is None:
+            return unchecked
+        verdict = revocation.verdict(unchecked, arrived.wall)
+        return verdict if verdict.first is not None else revocation.outcome(verdict, arrived.wall)
+
+    async def _settled(self, verdict: Verdict, arrived: Arrived) -> Certificate | Refusal:
+        """The outcome once there is a first answer about a certificate, or it has been waited for long enough."""
+        revocation = self._revocation[arrived.connection.listener]
+        settled = await revocation.settled(verdict, self._clock)
+        return revocation.outcome(settled, self._clock.wall())
 
 
 def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:

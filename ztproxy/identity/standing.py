@@ -10,8 +10,10 @@ from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from ztproxy.identity.crl import AuthorityId, RevocationList, authority_id
+from ztproxy.identity.first import First
 from ztproxy.identity.ocsp import SKEW, Answer
 from ztproxy.identity.pointers import Pointers, pointers_of
+from ztproxy.model import Certificate
 
 _EVER = float("inf")
 
@@ -44,6 +46,34 @@ class Finding(msgspec.Struct, frozen=True):
     stale: bool = False
     """It rests on something that is past its end, and within the grace."""
     cause: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What holds for certificates of one authority when nothing current says whether they were revoked."""
+
+    refuse: bool = True
+    grace: float = 0.0
+    """Seconds that what is known counts past its end."""
+    wait: float = 0.0
+    """Seconds that the first request of a certificate waits for what is being asked about it."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A chain's standing from one time until another, in seconds since 1970."""
+
+    standing: Standing
+    since: float
+    until: float
+    certificate: Certificate
+    """As it leaves here: marked `good` where it is."""
+    cause: str = ""
+    stale: bool = False
+    refuse: bool = True
+    """Whether it is refused when its standing is not known."""
+    first: First | None = None
+    """What is being asked for the first time, and may change it soon."""
+    wait: float = 0.0
+    """Seconds to wait for it."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,7 +178,8 @@ def _counts(one: RevocationList | Answer, now: float, grace: float) -> bool:
 def _good(one: RevocationList | Answer, now: float, grace: float) -> Finding:
     stale = now >= one.next_update
     until = one.next_update + grace if stale else one.next_update
-    return Finding(Standing.GOOD, one.this_update - SKEW, until, stale)
+    cause = "what is known is out of date" if stale else ""
+    return Finding(Standing.GOOD, one.this_update - SKEW, until, stale, cause)
 
 
 def _covers(one: RevocationList, link: Link) -> bool:
