@@ -23,7 +23,7 @@ async def ended_within(first: First, seconds: float) -> None:
         if not over.done():
             over.set_result(None)
 
-    late = loop.call_later(max(seconds, 0.0), tell)
+    late = loop.call_later(seconds, tell)
     first.ended.add_done_callback(tell)
     try:
         await over

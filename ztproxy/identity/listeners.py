@@ -1,5 +1,6 @@
 """What each listener knows about revoked certificates, made from its configuration."""
 
+import ssl
 from collections.abc import Mapping
 from functools import partial
 
@@ -84,7 +85,7 @@ class _Making:
         return self.authorities[known_by]
 
     def _made(self, section: Section, certificates: tuple[x509.Certificate, ...], key: str) -> Authority:
-        downloads = Downloads(trust_in(section.tls_authorities, f"{key}.tls_authorities"))
+        downloads = Downloads(_trust(section, f"{key}.tls_authorities"))
         asking = Asking(section.ocsp_nonce != "omit", section.ocsp_nonce == "require", section.refresh)
         return Authority(
             section.authority.name,
@@ -104,6 +105,14 @@ class _Making:
             if section.ocsp_urls or section.follow
             else None,
         )
+
+
+def _trust(section: Section, key: str) -> ssl.SSLContext:
+    """How servers of https URLs are verified; nobody is trusted where there is none of them."""
+    urls = (*section.crl_urls, *section.ocsp_urls, *section.follow)
+    if section.tls_authorities or any(url.startswith("https:") for url in urls):
+        return trust_in(section.tls_authorities, key)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _sources(section: Section) -> Section:

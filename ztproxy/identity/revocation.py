@@ -58,9 +58,10 @@ class Revocation:
     async def settled(self, verdict: Verdict, clock: Clock) -> Verdict:
         """The verdict once what is being asked for the first time is known, or has been waited for long enough."""
         first = verdict.first
-        if first is None:
+        left = 0.0 if first is None else first.since + verdict.wait - clock.monotonic()
+        if first is None or left <= 0:
             return verdict
-        await ended_within(first, first.since + verdict.wait - clock.monotonic())
+        await ended_within(first, left)
         return self.verdict(verdict.certificate, clock.wall())
 
     def check(self, certificate: Certificate, now: float) -> Certificate | Refusal:

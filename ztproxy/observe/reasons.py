@@ -44,7 +44,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.CERTIFICATE_UNTRUSTED_HERE: (
         "The listener trusts its authority, this route does not: see the route's `authorities`."
     ),
-    Reason.CERTIFICATE_REVOKED: "A list or an OCSP answer of its authority says so, of it or of an intermediate of its chain.",
+    Reason.CERTIFICATE_REVOKED: "A list or an OCSP answer of its authority says so, or that of an intermediate.",
     Reason.REVOCATION_UNKNOWN: (
         "Nothing that is in date says whether the certificate, or an authority between it and its anchor, was "
         "revoked: a list is missing or stale, a responder is away. The log names it and `ztproxy status` shows how "
