@@ -37,6 +37,7 @@ MODULES = (
     "edge/wire.py",
     "identity/bearers.py",
     "identity/fitness.py",
+    "identity/revocation.py",
     "identity/stage.py",
     "limits/bucket.py",
     "limits/keys.py",

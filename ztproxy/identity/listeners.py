@@ -9,12 +9,13 @@ from cryptography import x509
 
 from ztproxy.config.revocation import Revocation as Section
 from ztproxy.config.settings import ClientCertificates, Listener, Settings
-from ztproxy.identity.answers import Answers, Asking
+from ztproxy.identity.answers import Answers
 from ztproxy.identity.authorities import read_authorities, trust_in
 from ztproxy.identity.authority import Authority, Following
 from ztproxy.identity.downloads import Downloads
 from ztproxy.identity.issuers import Clock
 from ztproxy.identity.list_files import ListFiles
+from ztproxy.identity.ocsp_client import OcspClient
 from ztproxy.identity.published_list import PublishedList
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_documents import SavedDocuments
@@ -86,7 +87,7 @@ class _Making:
 
     def _made(self, section: Section, certificates: tuple[x509.Certificate, ...], key: str) -> Authority:
         downloads = Downloads(_trust(section, f"{key}.tls_authorities"))
-        asking = Asking(section.ocsp_nonce != "omit", section.ocsp_nonce == "require", section.refresh)
+        client = OcspClient(downloads, self.saved, section.ocsp_nonce, self.clock)
         return Authority(
             section.authority.name,
             certificates,
@@ -101,7 +102,7 @@ class _Making:
                 clock=self.clock,
                 changed=changed,
             ),
-            answers=partial(Answers, downloads, self.saved, asking, self.clock)
+            answers=partial(Answers, client, section.refresh, self.clock)
             if section.ocsp_urls or section.follow
             else None,
         )
