@@ -45,6 +45,7 @@ class Reason(Enum):
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
     POLICY_UNDEFINED = ("policy-undefined", 403, "The policy says nothing about this request.")
