@@ -44,6 +44,13 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
+    SESSION_ENDED = ("session-ended", 401, "The session has ended.")
+    SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
+    SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
+    SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
+    CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
 
