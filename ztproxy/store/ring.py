@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from ztproxy.store.private_file import create_private, read_private
+from ztproxy.store.owned_file import read_private, replace_private
+from ztproxy.store.private_file import create_private
 from ztproxy.store.unusable import StoreError
 
 KEY = 32
@@ -115,7 +116,7 @@ def rotate(path: Path, keep: int = MOST_KEYS - 1) -> int:
     """
     before = read_keys(path)[:keep] if path.exists() else []
     try:
-        create_private(path, written([os.urandom(KEY), *before]), replace=True)
+        replace_private(path, written([os.urandom(KEY), *before]))
     except OSError as wrong:
         raise StoreError(path, f"cannot be made ({wrong.strerror or wrong})") from None
     return 1 + len(before)

@@ -1,9 +1,8 @@
-"""Files that nobody else may read: made whole or not at all, and believed only when they are ours alone."""
+"""Files of secrets that are believed only when they are ours alone, and replaced whole or not at all."""
 
 import os
 import stat
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from ztproxy.store.unusable import StoreError
@@ -11,13 +10,8 @@ from ztproxy.store.unusable import StoreError
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def create_private(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Write a file whole or not at all, readable by nobody else.
-
-    Args:
-        path: its folder is made too.
-        content: of the file.
-        replace: put it in the place of one that is there; else, where another process was first, its file stays.
+def replace_private(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by nobody else, in the place of one that may be there.
 
     Raises:
         OSError: it cannot be made.
@@ -29,11 +23,7 @@ def create_private(path: Path, content: bytes, *, replace: bool = False) -> None
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if replace:
-            Path(name).replace(path)
-        else:
-            with suppress(FileExistsError):
-                os.link(name, path)  # unlike a rename, never replaces
+        Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
 
