@@ -41,7 +41,7 @@ class Rounds:
         client: Redis,
         script: str,
         *,
-        timeout: float,  # noqa: ASYNC109 - of each question, not of this call
+        timeout: float,
         name: str,
         report: Callable[[str], None] = lambda _: None,
         fit: Callable[[Redis], Awaitable[None]] | None = None,
