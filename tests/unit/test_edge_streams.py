@@ -174,7 +174,7 @@ async def test_whose_right_has_ended_is_ended():
         return [Refusal(Reason.CERTIFICATE_REVOKED, cause="revoked")]
 
     await streams.rejudge(rejudge, 5.0)
-    assert asked == [("127.0.0.1:8443", "h", "app", "chat", 5.0)]
+    assert asked == [("127.0.0.1:8443", "a.example", "app", "chat", 5.0)]
     assert streams.find() == ()
     assert streams.ended == {"certificate-revoked": 1}
     assert b"certificate-revoked" in one.wire.taken()
