@@ -5,7 +5,7 @@ code. All of them are frozen `msgspec` structs: making one costs less than a ten
 takes part in a cycle, so the collector need not look at them (`gc=False`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from typing import Any
 
@@ -44,6 +44,7 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
@@ -114,10 +115,13 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A bearer token whose signature, issuer, audience and times were verified; times are seconds since 1970."""
+    """A token whose signature, issuer, audience and times were verified; times are seconds since 1970.
+
+    A browser's session is one too, of the kind `session`: what its issuer said at the login, or at the last refresh.
+    """
 
     digest: bytes
-    """SHA-256 of the token as received: names it in caches without holding it."""
+    """SHA-256 of the token as received: names it in caches without holding it. A session's changes with its claims."""
     issuer: str
     subject: str
     audience: tuple[str, ...]
@@ -127,6 +131,26 @@ class Token(msgspec.Struct, frozen=True):
     issued_at: float | None
     expires_at: float
     key_id: str | None
+    session: str | None = None
+    """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
+
+
+class StepUp(msgspec.Struct, frozen=True, gc=False):
+    """How strong and how recent a login has to be (RFC 9470)."""
+
+    acr_values: tuple[str, ...] = ()
+    """One of these must be the token's `acr`; empty: any will do."""
+    max_age: int | None = None
+    """Seconds since the token's `auth_time`; None: it may be as old as the token."""
+
+    def met(self, claims: Mapping[str, Any], now: float) -> bool:
+        """Whether a login with these claims does at a time, in seconds since 1970."""
+        if self.acr_values and claims.get("acr") not in self.acr_values:
+            return False
+        if self.max_age is None:
+            return True
+        at = claims.get("auth_time")
+        return isinstance(at, int | float) and not isinstance(at, bool) and now - at <= self.max_age
 
 
 class Connection(msgspec.Struct, frozen=True, weakref=True):
@@ -151,7 +175,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One canonical request, clean of everything that could pose as ours. All later stages are written from it.
 
     `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no name with `_`, none that we set
-    and none that a policy may set. `unverified_authorization` holds every Authorization value received.
+    and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds every
+    Authorization value received.
     """
 
     request_id: str
@@ -185,6 +210,9 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     notes: Notes = msgspec.field(default_factory=dict)
     """What a stage worked out from `fields` or `unverified_authorization` alone; shared by the requests of a connection
     that repeat them. Each note stands with the very object that it was worked out from, and holds for nothing else."""
+    own_cookies: Fields = ()
+    """Names and values of the cookies under names that are ours alone, as received: whoever sent them may have made
+    them up."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
@@ -252,6 +280,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Seconds that the engine took."""
     memo: str = "off"
     """`hit`: remembered, the engine was not asked; `miss`: it was; `off`: nothing is remembered of this policy."""
+    step_up: StepUp | None = None
+    """What the login has to be like, beside all else."""
 
 
 class Authorized(msgspec.Struct, frozen=True, gc=False):
@@ -263,6 +293,17 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     token: Token | None
     limit: LimitStatus | None
     decision: Decision
+
+
+class Right(msgspec.Struct, frozen=True, gc=False):
+    """What the right to an open stream rests on, beside the policy's word."""
+
+    listener: str
+    """The listener's address as configured."""
+    host: str
+    route: str
+    certificate: Certificate | None
+    token: Token | None
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -285,6 +326,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     """The connection cannot be trusted to be in step: close it."""
     decision: Decision | None = None
     limit: LimitStatus | None = None
+    step_up: StepUp | None = None
+    """The login that would do; with `STEP_UP_REQUIRED` alone."""
 
     @property
     def status(self) -> int:
@@ -317,7 +360,22 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     at: Arrived
 
 
+class WithContent(msgspec.Struct, frozen=True, gc=False):
+    """A request that the proxy answers itself once all its content has come: logins and logouts take forms."""
+
+    maximum: int
+    """Octets of content; more is refused."""
+    answer: Callable[[bytes], Coroutine[Any, Any, Answer | Refusal]]
+    """Makes the answer out of the content."""
+    at: Stage
+
+
+Met = Answer | Refusal | WithContent
+"""How the proxy meets a request that goes no further."""
+Meet = Callable[[Arrived], Coroutine[Any, Any, Met]]
+"""Meets the requests for a path that is the proxy's own."""
 Outcome = Authorized | Refused | Answered
+Decided = Outcome | WithContent
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

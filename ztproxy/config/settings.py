@@ -13,10 +13,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.limits import Limits
+from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
+from ztproxy.config.sessions import Sessions
 from ztproxy.config.values import (
     Address,
     AddressValue,
@@ -194,6 +196,9 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
+    login: tuple[Login, ...] = ()
+    """Where browsers log in; a route names the issuer."""
+    sessions: Sessions = Sessions()
     requests: Requests = Requests()
     connections: Connections = Connections()
     overload: Overload = Overload()

@@ -72,3 +72,5 @@ class FieldSection(msgspec.Struct, frozen=True):
     forwarded_proto: tuple[bytes, ...]
     notes: Notes
     """Empty; for `Arrived.notes`."""
+    own_cookies: Fields = ()
+    """For `Arrived.own_cookies`."""

@@ -22,7 +22,7 @@ from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
-from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
+from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -105,7 +105,32 @@ class Identity:
             if now >= store.usable_until:
                 yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
 
-    async def identify(self, routed: Routed) -> Identified | Refusal:
+    @property
+    def reserved(self) -> Mapping[str, Meet]:
+        """The reserved paths that belong to this stage."""
+        return {}
+
+    async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
+        """Of each right to an open stream: why it counts no more, None where it does.
+
+        Args:
+            rights: what they rest on.
+            now: seconds since 1970.
+        """
+        return [self._rejudged(right, now) for right in rights]
+
+    def _rejudged(self, right: Right, now: float) -> Refusal | None:
+        revocation = self._revocation.get(right.listener)
+        if revocation is None or right.certificate is None:
+            return None
+        found = revocation.check(right.certificate, now)
+        return found if isinstance(found, Refusal) else None
+
+    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:  # noqa: ARG002 - sessions will differ
+        """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
+        return challenged(refusal)
+
+    async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
         arrived = routed.arrived
         demands = self._demands[routed.route]

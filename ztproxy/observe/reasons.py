@@ -71,6 +71,10 @@ REMEDIES: dict[Reason, str] = {
         "The token is bound (`cnf`, RFC 8705) to another certificate than the connection's, or by a method that "
         "is not understood."
     ),
+    Reason.STEP_UP_REQUIRED: (
+        "The policy's `step_up` wants a stronger (`acr`) or more recent (`auth_time`) login than the token's. A "
+        "browser with a session is sent to log in again; others ask their issuer for what `WWW-Authenticate` names."
+    ),
     Reason.ISSUER_KEYS_UNAVAILABLE: (
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
