@@ -30,7 +30,7 @@ const listening = (server, port) =>
   new Promise((done) => server.listen(port, "127.0.0.1", () => done(server.address().port)));
 
 const server = createServer(tls);
-const issuer = `https://${settings.host}:${await listening(server, settings.port)}`;
+const issuer = `https://localhost:${await listening(server, settings.port)}`;
 // Clients that show a certificate have a listener of their own (RFC 8705 §5): browsers are never asked for one.
 const mutual = createServer({
   ...tls,
@@ -38,7 +38,7 @@ const mutual = createServer({
   rejectUnauthorized: false,
   ca: readFileSync(settings.authorities),
 });
-const mutualOrigin = `https://${settings.host}:${await listening(mutual, 0)}`;
+const mutualOrigin = `https://localhost:${await listening(mutual, 0)}`;
 
 let provider;
 let answer;

@@ -38,7 +38,6 @@ class OpenIdProvider(Provider):
         dpop_nonces: whether proofs must carry a nonce of its own (RFC 9449 §8).
         pkce: whether each client must use it (RFC 7636).
         lifetimes: seconds: AccessToken, IdToken, RefreshToken, Session.
-        host: its name; one below `localhost` keeps its cookies apart from the application's.
     """
 
     def __init__(
@@ -53,14 +52,12 @@ class OpenIdProvider(Provider):
         dpop_nonces: bool = False,
         pkce: bool = True,
         lifetimes: Mapping[str, int] | None = None,
-        host: str = "localhost",
     ) -> None:
-        super().__init__(folder, authority, applications, host)
+        super().__init__(folder, authority, applications)
         self.settings: dict[str, Any] = {
             "certificate": str(self.certificate),
             "key": str(self.key),
             "authorities": str(self.authorities),
-            "host": host,
             "port": self.port,
             "clients": [metadata(application) for application in applications],
             "users": {user.name: person(user) for user in self.users.values()},
@@ -74,7 +71,7 @@ class OpenIdProvider(Provider):
 
     @property
     def issuer(self) -> str:
-        return f"https://{self.host}:{self.port}"
+        return f"https://localhost:{self.port}"
 
     async def start(self) -> None:
         settings = self.folder / "settings.json"

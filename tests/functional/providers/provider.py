@@ -69,17 +69,14 @@ class Provider(abc.ABC):
     authorities: Path
     """PEM: who vouches for its TLS certificate."""
 
-    def __init__(
-        self, folder: Path, authority: Authority, applications: Sequence[Application], host: str = "localhost"
-    ) -> None:
+    def __init__(self, folder: Path, authority: Authority, applications: Sequence[Application]) -> None:
         self.folder = folder / type(self).__name__.lower()
         self.folder.mkdir()
-        self.host = host
         self.port = free_port()
         self.applications = tuple(applications)
         self.users = {user.name: user for user in USERS}
         self.authorities = authority.write(self.folder, "ca")
-        self.certificate, self.key = authority.server(*sorted({"localhost", host})).write(self.folder, "server")
+        self.certificate, self.key = authority.server().write(self.folder, "server")
         self._process: asyncio.subprocess.Process | None = None
 
     @property
