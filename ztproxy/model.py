@@ -44,6 +44,11 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
+    PROOF_INVALID = ("proof-invalid", 401, "The proof of the token's key does not hold.")
+    PROOF_REPLAYED = ("proof-replayed", 401, "The proof of the token's key was used before.")
+    PROOF_NONCE_REQUIRED = ("proof-nonce-required", 401, "The proof of the token's key has no current nonce.")
+    PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
@@ -124,9 +129,12 @@ class Token(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any]
     kind: str
     bound_to: str | None
+    """The fingerprint of the certificate that it is bound to (RFC 8705)."""
     issued_at: float | None
     expires_at: float
     key_id: str | None
+    bound_key: str | None = None
+    """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
 
 
 class Connection(msgspec.Struct, frozen=True, weakref=True):
@@ -150,8 +158,9 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
 class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One canonical request, clean of everything that could pose as ours. All later stages are written from it.
 
-    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no name with `_`, none that we set
-    and none that a policy may set. `unverified_authorization` holds every Authorization value received.
+    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no DPoP, no name with `_`, none that we set
+    and none that a policy may set. `unverified_authorization` holds every Authorization value received,
+    `unverified_proofs` every DPoP value.
     """
 
     request_id: str
@@ -185,6 +194,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     notes: Notes = msgspec.field(default_factory=dict)
     """What a stage worked out from `fields` or `unverified_authorization` alone; shared by the requests of a connection
     that repeat them. Each note stands with the very object that it was worked out from, and holds for nothing else."""
+    unverified_proofs: tuple[bytes, ...] = ()
+    """Proofs of possession (RFC 9449 §4.1)."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,7 @@ class Use(IntEnum):
     FORWARDED_FOR = 9
     FORWARDED_PROTO = 10
     KEPT_ONCE = 11
+    PROOF = 12
 
 
 KEPT, DROPPED, KEPT_ONCE = int(Use.KEPT), int(Use.DROPPED), int(Use.KEPT_ONCE)
@@ -50,6 +51,7 @@ _READ_HERE = {
     b"upgrade": Use.UPGRADE,
     b"expect": Use.EXPECT,
     b"authorization": Use.AUTHORIZATION,
+    b"dpop": Use.PROOF,
     b"x-forwarded-for": Use.FORWARDED_FOR,
     b"x-forwarded-proto": Use.FORWARDED_PROTO,
 }

@@ -21,11 +21,8 @@ _CLOSE = b"close"
 _NONE: frozenset[bytes] = frozenset()
 _HOST, _LENGTH, _CODING = int(Use.HOST), int(Use.CONTENT_LENGTH), int(Use.TRANSFER_ENCODING)
 _CONNECTION, _UPGRADE, _EXPECT = int(Use.CONNECTION), int(Use.UPGRADE), int(Use.EXPECT)
-_AUTHORIZATION, _FORWARDED_FOR, _FORWARDED_PROTO = (
-    int(Use.AUTHORIZATION),
-    int(Use.FORWARDED_FOR),
-    int(Use.FORWARDED_PROTO),
-)
+_AUTHORIZATION, _PROOF = int(Use.AUTHORIZATION), int(Use.PROOF)
+_FORWARDED_FOR, _FORWARDED_PROTO = int(Use.FORWARDED_FOR), int(Use.FORWARDED_PROTO)
 
 
 def read_fields(
@@ -85,4 +82,5 @@ def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], ver
         tuple(ours.get(_FORWARDED_FOR, ())),
         tuple(ours.get(_FORWARDED_PROTO, ())),
         {},
+        tuple(ours.get(_PROOF, ())),
     )

@@ -72,3 +72,5 @@ class FieldSection(msgspec.Struct, frozen=True):
     forwarded_proto: tuple[bytes, ...]
     notes: Notes
     """Empty; for `Arrived.notes`."""
+    proofs: tuple[bytes, ...] = ()
+    """Every value of DPoP (RFC 9449 §4.1)."""
