@@ -28,9 +28,8 @@ from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
 from ztproxy.routing import particular
 from ztproxy.routing.readable import Decide, readable
+from ztproxy.routing.reserved import JWKS, Reserved, always
 from ztproxy.upstream import UnusableFileError, Upstreams
-
-JWKS_PATH = "/.well-known/ztproxy/jwks.json"
 
 Part = TypeVar("Part")
 _UNUSABLE = (
@@ -70,7 +69,7 @@ class Parts(msgspec.Struct, frozen=True):
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
         fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
-        reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
+        reserved = Reserved({JWKS: always(Answer(200, fields, self.upstreams.jwks())), **self.identity.reserved})
         routes = self.settings.routes
         return readable(Pipeline(particular.build(routes), self.identity, self.limits, policy, reserved), routes)
 

@@ -32,8 +32,9 @@ def _replay(dpop: Dpop, workers: int) -> Iterator[tuple[Place, str]]:
     at = ("dpop", "replay")
     shared = dpop.replay.startswith("redis")
     if workers > 1 and dpop.replay == "memory://":
-        yield (at if "replay" in dpop.model_fields_set else ("dpop",)), (
-            f"{workers} workers would each let a proof in once: say `replay: machine://` under `dpop`"
+        yield (
+            (at if "replay" in dpop.model_fields_set else ("dpop",)),
+            (f"{workers} workers would each let a proof in once: say `replay: machine://` under `dpop`"),
         )
     if dpop.password is not None and not shared:
         yield ("dpop", "password"), f"{dpop.replay.partition('://')[0]}:// takes no password"

@@ -13,8 +13,10 @@ LONGEST = 3600.0
 
 
 class Dpop(Section):
-    """Proofs of possession (DPoP, RFC 9449). Without this section the scheme DPoP is not understood, and tokens that
-    are bound by `cnf.jkt` count nowhere."""
+    """Proofs of possession (DPoP, RFC 9449).
+
+    Without this section the scheme DPoP is not understood, and tokens that are bound by `cnf.jkt` count nowhere.
+    """
 
     algorithms: tuple[Algorithm, ...] = Field(default=("ES256", "EdDSA", "PS256", "RS256"), min_length=1)
     """What proofs may be signed with; clients are told in `WWW-Authenticate`."""
@@ -29,8 +31,8 @@ class Dpop(Section):
     secret: Secret | None = None
     """What nonces are made with, 16 octets or more, the same on all machines; a file in `state` when absent."""
     replay: str = Field(default="memory://", pattern=r"^(memory://|machine://(/.+)?|rediss?://.+)$")
-    """Where it is noted which proofs were used: memory:// (one process), machine:// (all processes of this machine, in a
-    file below `state`; or machine:///folder) or rediss://host:port/db (several machines; redis:// on loopback only).
+    """Where it is noted which proofs were used: memory:// (one process), machine:// (all processes of this machine, in
+    a file below `state`; or machine:///folder) or rediss://host:port/db (several machines; redis:// on loopback only).
     While it is away or full, proofs are refused with `proof-store-unavailable`."""
     password: Secret | None = None
     """Redis password."""

@@ -28,6 +28,9 @@ class Route(Section):
     """Whole segments: /api/ covers /api/x, and /api too only when written /api. The longest wins."""
     issuers: tuple[str, ...] | None = None
     """Whose tokens count here; must be said once several issuers are configured."""
+    login: str | None = None
+    """The issuer that browsers log in at (one of `login`); their sessions count as tokens of it. None: sessions do not
+    count here."""
     authorities: tuple[InputFile, ...] | None = None
     """Whose certificates count here; must be said once several authorities are configured."""
     require: tuple[Demand, ...]

@@ -14,10 +14,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.limits import Limits
+from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
 from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
+from ztproxy.config.sessions import Sessions
 from ztproxy.config.values import (
     Address,
     AddressValue,
@@ -198,6 +200,9 @@ class Settings(Section):
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
     dpop: Dpop | None = None
+    login: tuple[Login, ...] = ()
+    """Where browsers log in; a route names the issuer."""
+    sessions: Sessions = Sessions()
     requests: Requests = Requests()
     connections: Connections = Connections()
     overload: Overload = Overload()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ztproxy.model import Reason, Refusal
+from ztproxy.model import Reason, Refusal, StepUp
 
 REALM = "ztproxy"
 _UNAUTHORIZED = 401
@@ -35,23 +35,37 @@ def challenged(refusal: Refusal, schemes: Schemes = BEARER, nonce: str | None = 
     """
     if refusal.status != _UNAUTHORIZED:
         return refusal
-    fields = [(_FIELD, value.encode("ascii")) for value in _challenges(refusal.reason, schemes)]
+    fields = [(_FIELD, value.encode("ascii")) for value in _challenges(refusal, schemes)]
     if nonce is not None and schemes.proofs:
         fields.append((b"dpop-nonce", nonce.encode("ascii")))
     return msgspec.structs.replace(refusal, fields=(*refusal.fields, *fields))
 
 
-def _challenges(reason: Reason, schemes: Schemes) -> list[str]:
+def _challenges(refusal: Refusal, schemes: Schemes) -> list[str]:
     """One a scheme, the stronger first; what was wrong with the token stands with both, with the proof with its own."""
-    made = []
-    wrong = None if reason is Reason.TOKEN_MISSING else "invalid_token"
+    made, reason = [], refusal.reason
+    wrong = "" if reason is Reason.TOKEN_MISSING else _error("invalid_token", reason)
+    if refusal.step_up is not None:
+        wrong = _insufficient(refusal.step_up)
+    of_proof = _PROOF_ERRORS.get(reason)
     if schemes.proofs:
-        error = _PROOF_ERRORS.get(reason, wrong)
-        made.append(f'DPoP realm="{REALM}", algs="{schemes.proofs}"{_told(error, reason)}')
+        error = wrong if of_proof is None else _error(of_proof, reason)
+        made.append(f'DPoP realm="{REALM}", algs="{schemes.proofs}"{error}')
     if schemes.bearer:
-        made.append(f'Bearer realm="{REALM}"{_told(None if reason in _PROOF_ERRORS else wrong, reason)}')
+        made.append(f'Bearer realm="{REALM}"{wrong if of_proof is None else ""}')
     return made
 
 
-def _told(error: str | None, reason: Reason) -> str:
-    return "" if error is None else f', error="{error}", error_description="{reason.title}"'
+def _error(error: str, reason: Reason) -> str:
+    return f', error="{error}", error_description="{reason.title}"'
+
+
+def _insufficient(wanted: StepUp) -> str:
+    """What a client has to ask its issuer for (RFC 9470 §3); the values were checked to be words."""
+    said = ', error="insufficient_user_authentication"'
+    said += f', error_description="{Reason.STEP_UP_REQUIRED.title}"'
+    if wanted.acr_values:
+        said += f', acr_values="{" ".join(wanted.acr_values)}"'
+    if wanted.max_age is not None:
+        said += f', max_age="{wanted.max_age}"'
+    return said

@@ -62,7 +62,6 @@ class Key(msgspec.Struct, frozen=True):
         """Whether the signature over `signed` is by this key."""
         return self.fits(algorithm) and _ALGORITHMS[algorithm].verify(signed, self.public, signature)
 
-
     @property
     def thumbprint(self) -> str:
         """What names the key by itself alone, base64url (RFC 7638 §3)."""

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from ztproxy.identity.nonces import Nonces, Standing
 from ztproxy.identity.proof_target import is_target
 from ztproxy.identity.proofs import ProofKey, Unfit, UnverifiedProof, check_times, read_header, take_apart
-from ztproxy.identity.replays import Replays, StoreAwayError, Use
+from ztproxy.identity.replays import MemoryReplays, Replays, StoreAwayError, Use
 from ztproxy.identity.strict_json import encode_base64url
-from ztproxy.model import Arrived, Reason, Refusal, Token
+from ztproxy.model import Arrived, Fields, Reason, Refusal, Token
 
 _KEYS = 4096
 """Keys of clients that are remembered."""
@@ -31,10 +31,18 @@ class Possession:
         leeway: seconds that a client's clock may be ahead.
         nonces: what proofs have to hold one of; None: none is asked for.
         replays: which proofs were used.
+        source: what store that is, and for how long it remembers.
     """
 
     def __init__(
-        self, algorithms: frozenset[str], maximum_age: float, leeway: float, nonces: Nonces | None, replays: Replays
+        self,
+        algorithms: frozenset[str],
+        maximum_age: float,
+        leeway: float,
+        nonces: Nonces | None,
+        replays: Replays,
+        *,
+        source: tuple[str, float] = ("", 0.0),
     ) -> None:
         self._algorithms = algorithms
         self._maximum_age = maximum_age
@@ -43,10 +51,23 @@ class Possession:
         self.replays = replays
         self.since = 0.0
         """Proofs made before it are refused: another store may know that they were used. Seconds since 1970."""
+        self._source = source
         self._keys: OrderedDict[bytes, ProofKey] = OrderedDict()
 
-    async def check(self, arrived: Arrived, token: Token) -> Refusal | None:
-        """Refuse a request whose proof does not hold for it and for its token; suspends only for a store far away.
+    def take_over(self, previous: "Possession", now: float) -> None:
+        """Go on with what was used before: what another store knows, this one refuses as a whole.
+
+        Args:
+            previous: what judged before.
+            now: seconds since 1970.
+        """
+        self.since = previous.since if self._source == previous._source else now  # noqa: SLF001 - one of its own kind
+        ours, theirs = self.replays, previous.replays
+        if isinstance(ours, MemoryReplays) and isinstance(theirs, MemoryReplays):
+            ours.take_over(theirs)
+
+    async def check(self, arrived: Arrived, token: Token) -> Fields | Refusal:
+        """What to tell a client whose proof holds for its request and its token; suspends only for a store far away.
 
         Refuses with PROOF_INVALID, PROOF_NONCE_REQUIRED, PROOF_REPLAYED, PROOF_STORE_UNAVAILABLE, or
         TOKEN_BINDING_MISMATCH where the proof is by another key than the token is bound to.
@@ -66,23 +87,22 @@ class Possession:
             _check_token(proof, token)
         except Unfit as wrong:
             return Refusal(Reason.PROOF_INVALID, f"The proof does not hold: {wrong}.")
+        told: Fields = ()
         if self.nonces is not None:
             standing = self.nonces.standing(proof.claims.get("nonce"), arrived.wall)
             if standing is Standing.WORTHLESS:
                 return _NO_NONCE
+            if standing is Standing.PASSING:
+                told = ((b"dpop-nonce", self.nonces.current(arrived.wall).encode("ascii")),)
         if not key.key.verifies(key.algorithm, proof.signed, proof.signature):
             return Refusal(Reason.PROOF_INVALID, "The proof does not hold: its signature does not verify.")
         if made_at < self.since:
             return _too_old()
-        return await self._use(proof, key, made_at, arrived.monotonic)
+        return await self._use(proof, key, made_at, arrived.monotonic) or told
 
-    def fresh_nonce(self, arrived: Arrived) -> str | None:
-        """What to hand to a client whose proof held, but with a nonce that will not count for long; None: nothing."""
-        if self.nonces is None:
-            return None
-        proof = take_apart(arrived.unverified_proofs[0])
-        standing = self.nonces.standing(proof.claims.get("nonce"), arrived.wall)
-        return self.nonces.current(arrived.wall) if standing is Standing.PASSING else None
+    def nonce(self, wall: float) -> str | None:
+        """What proofs have to hold from `wall` (seconds since 1970) on; None: nothing."""
+        return None if self.nonces is None else self.nonces.current(wall)
 
     async def _use(self, proof: UnverifiedProof, key: ProofKey, made_at: float, monotonic: float) -> Refusal | None:
         """Note the proof as used; refuse one that was, or of which that cannot be told."""

@@ -7,7 +7,9 @@ What was asked is in its one canonical spelling already; what a client writes is
 import ipaddress
 import re
 
-_URI = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?(/[^?#]*)?([?#].*)?", re.IGNORECASE)
+_URI = re.compile(
+    r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?(/[^?#]*)?([?#].*)?", re.IGNORECASE
+)
 _VISIBLE = re.compile(r"[!-~]+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -84,9 +84,8 @@ class MemoryReplays:
         return len(self._until)
 
     def take_over(self, previous: "MemoryReplays") -> None:
-        """Go on with what another one remembers, if it remembers as long; else as if begun now."""
-        if previous._lasting >= self._lasting:  # noqa: SLF001 - one of its own kind
-            self.since = previous.since
+        """Go on with what another one remembers; how long it did is for whoever calls to know."""
+        self.since = previous.since
         self._until = previous._until  # noqa: SLF001 - one of its own kind
 
     async def close(self) -> None:

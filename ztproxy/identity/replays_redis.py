@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from math import ceil
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -47,7 +48,7 @@ class RedisReplays:
         # A kept connection may have died with its server: one more attempt. The first one may have counted: then this
         # one finds the proof used, which errs to the safe side.
         retry = Retry(NoBackoff(), 1, supported_errors=(LostConnection,))
-        options: dict[str, object] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry}
+        options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry}
         if password is not None:
             options["password"] = password
         client: Redis = Redis.from_url(url, **options)
