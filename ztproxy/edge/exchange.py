@@ -230,7 +230,7 @@ class Exchange(Answering):
             return
         if not self.complete or self.site.draining:
             self.persistent = False
-        self.write_head(status, fields, length)
+        self.write_head(status, self._told(fields), length)
 
     def send_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 101."""
@@ -250,7 +250,7 @@ class Exchange(Answering):
             return
         if protocol == WEBSOCKET:
             self.frames = Frames()
-        self.write_switch(protocol, fields)
+        self.write_switch(protocol, self._told(fields))
         self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
@@ -316,6 +316,13 @@ class Exchange(Answering):
             outcome.add_done_callback(self._decided)
         else:
             self._act(outcome)
+
+    def _told(self, fields: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        """A response's fields, and what the client is told beside."""
+        outcome = self.outcome
+        if isinstance(outcome, Authorized) and outcome.response_fields:
+            return (*fields, *outcome.response_fields)
+        return fields
 
     def _decided(self, _task: object) -> None:
         self._carrier.advance()
