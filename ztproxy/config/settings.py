@@ -17,6 +17,7 @@ from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
+from ztproxy.config.revocation import Revocation
 from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
 from ztproxy.config.sessions import Sessions
@@ -68,14 +69,22 @@ class ClientCertificates(Section):
     crl: tuple[InputFile, ...] = ()
     """Revocation lists of these authorities, PEM or DER."""
     on_unknown: Literal["refuse", "allow"] = "refuse"
-    """What happens when `crl` is configured and the list that covers a certificate is missing or stale."""
+    """What happens when `crl` or `revocation` is configured and nothing current says whether a certificate was
+    revoked."""
+    revocation: tuple[Revocation, ...] = ()
+    """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
         if self.mode != "off" and not self.authorities:
             raise ValueError("client certificates are asked for, but no `authorities` are named that may issue them")
-        if self.mode == "off" and (self.authorities or self.crl):
-            raise ValueError("`authorities` and `crl` have no effect with `mode: off`; say `required` or `optional`")
+        if self.mode == "off" and (self.authorities or self.crl or self.revocation):
+            raise ValueError(
+                "`authorities`, `crl` and `revocation` have no effect with `mode: off`; say `required` or `optional`"
+            )
+        named = [one.authority for one in self.revocation]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 
