@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ztproxy.identity.backoff import Backoff
 from ztproxy.identity.first import First, begin, end
-from ztproxy.identity.issuers import Clock
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.ocsp import SKEW, Answer
 from ztproxy.identity.ocsp_client import Had, NoAnswerError, OcspClient
 from ztproxy.identity.standing import Link

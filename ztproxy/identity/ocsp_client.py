@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ztproxy.identity.crl import authority_id
 from ztproxy.identity.downloads import DownloadError, Downloads
-from ztproxy.identity.issuers import Clock
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.ocsp import NONCE_LENGTH, Answer, UnusableAnswerError, question, read_answer
 from ztproxy.identity.saved_documents import SavedDocument, SavedDocuments, UnusableFileError
 from ztproxy.identity.standing import Link

@@ -15,7 +15,7 @@ from ztproxy.identity.backoff import Backoff
 from ztproxy.identity.crl import RevocationList, UnusableListError, authority_id, lists_in
 from ztproxy.identity.downloads import DownloadError, Downloads
 from ztproxy.identity.first import First, begin, end
-from ztproxy.identity.issuers import Clock
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.ocsp import SKEW
 from ztproxy.identity.saved_documents import SavedDocument, SavedDocuments, UnusableFileError
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.first import First, ended_within
-from ztproxy.identity.issuers import Clock
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.standing import Finding, Link, Rule, Standing, Verdict, joined, links_of
 from ztproxy.model import Certificate, Reason, Refusal
 
