@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import logging
 
+import msgspec
 import pytest
 from aiohttp import web
 from cryptography import x509
@@ -14,6 +15,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.pki import Authority, now
 from tests.publisher import UNKNOWN, Responder, delegate
 from tests.revoking import ADDRESS, ROOT, Revoking, settle
+from tests.unit.test_edge_streams import edge, opened
+from tests.websocket import frame
 from ztproxy.identity import answers, ocsp_client
 from ztproxy.model import Identified, Reason, Refusal
 
@@ -383,3 +386,46 @@ async def test_one_who_gives_up_waiting_leaves_the_question_to_others(world, res
     outcome = await two
     assert isinstance(outcome, Identified)
     assert one.cancelled()
+
+
+async def test_a_stream_ends_when_its_certificate_is_revoked(world, responder):
+    """Found by asking again behind the stream's back; one that is still good goes on."""
+    other = ROOT.issue()
+    identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")])
+    for leaf in (LEAF, other):
+        assert await world.judge(identity, leaf) == "good"
+    streams = [opened(edge(certificate=world.shown(leaf), expires_in=1e6)) for leaf in (LEAF, other)]
+    responder.revoke(LEAF)
+    responder.this_update = lambda: now() + dt.timedelta(seconds=5)
+    world.clock.advance(3600)
+    for looked in (1, 2):
+        for one in streams:
+            await one.site.streams.rejudge(on_this_listener(identity), world.clock.wall)
+        assert [one.wire.closed for one in streams] == [looked == 2, False]
+        await settle(identity)
+    assert streams[0].wire.taken().endswith(frame(8, b"\x03\xf0certificate-revoked"))
+
+
+async def test_a_stream_ends_when_nothing_is_known_any_more_and_that_is_refused(world, responder):
+    url = world.publisher.url("/ocsp")
+    refusing = await world.knowing(ocsp_urls=[url])
+    allowing = await world.knowing(ocsp_urls=[url], on_unknown="allow", refresh="2h")
+    assert await world.judge(refusing, LEAF) == await world.judge(allowing, LEAF) == "good"
+    await settle(refusing)
+    await settle(allowing)
+    await world.publisher.stop()
+    world.clock.advance(2 * 86400)
+    one, two = (opened(edge(certificate=world.shown(LEAF), expires_in=1e6)) for _ in range(2))
+    await one.site.streams.rejudge(on_this_listener(refusing), world.clock.wall)
+    await two.site.streams.rejudge(on_this_listener(allowing), world.clock.wall)
+    assert (one.wire.closed, two.wire.closed) == (True, False)
+    assert one.wire.taken().endswith(frame(8, b"\x03\xf0revocation-unknown"))
+
+
+def on_this_listener(identity):
+    """Judges the streams of the test's edge as if they had come to the listener that asks for certificates."""
+
+    async def rejudge(rights, now):
+        return await identity.rejudge([msgspec.structs.replace(right, listener=ADDRESS) for right in rights], now)
+
+    return rejudge
