@@ -44,6 +44,10 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
 
@@ -328,6 +332,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     limit: LimitStatus | None = None
     step_up: StepUp | None = None
     """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:

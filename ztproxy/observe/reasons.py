@@ -71,6 +71,22 @@ REMEDIES: dict[Reason, str] = {
         "The token is bound (`cnf`, RFC 8705) to another certificate than the connection's, or by a method that "
         "is not understood."
     ),
+    Reason.LOGIN_REQUIRED: (
+        "The route has `login` and the request no session, and it is none of a browser that shows a page: a script, a "
+        "frame, a WebSocket, a client without `Accept: text/html`. Load a page of the host in a browser first."
+    ),
+    Reason.LOGIN_FAILED: (
+        "`detail` says what the person can do; the log's `cause` says what was wrong: the issuer's own error, an "
+        "answer that does not belong to this browser, an ID token that does not hold."
+    ),
+    Reason.STEP_UP_FAILED: (
+        "The issuer logged the person in, but its ID token has another `acr`, or an older or no `auth_time`, than the "
+        "policy's `step_up` (or `login[].acr_values`, `login[].max_age`) asked for. See what the issuer knows of them."
+    ),
+    Reason.LOGOUT_REFUSED: (
+        "A back-channel logout token does not hold: see the `cause` in the log. Compare `login[].client_id` and the "
+        "clocks."
+    ),
     Reason.STEP_UP_REQUIRED: (
         "The policy's `step_up` wants a stronger (`acr`) or more recent (`auth_time`) login than the token's. A "
         "browser with a session is sent to log in again; others ask their issuer for what `WWW-Authenticate` names."
