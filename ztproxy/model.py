@@ -50,6 +50,7 @@ class Reason(Enum):
     LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
     POLICY_UNDEFINED = ("policy-undefined", 403, "The policy says nothing about this request.")

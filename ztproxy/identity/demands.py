@@ -9,8 +9,8 @@ import msgspec
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import der_of, read_authorities
-from ztproxy.identity.discovery import is_https
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.metadata import is_https
 
 
 class Demands(msgspec.Struct, frozen=True):

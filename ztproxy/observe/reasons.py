@@ -95,6 +95,10 @@ REMEDIES: dict[Reason, str] = {
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
     ),
+    Reason.ISSUER_UNAVAILABLE: (
+        "Somebody wants to log in, and what the issuer says about itself (its discovery document) was never fetched or "
+        "is older than `max_stale`. Who is logged in already is not concerned. The log says why it cannot be fetched."
+    ),
     Reason.POLICY_DENIED: (
         "The policy says no; its reasons stand in the decision log, and in the answer with `policy.show_reasons: "
         "true`. Try a change with `ztproxy policy eval --explain`."
