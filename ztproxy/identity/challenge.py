@@ -16,7 +16,7 @@ def challenged(refusal: Refusal) -> Refusal:
     value = _NO_CREDENTIALS
     if refusal.step_up is not None:
         value += _insufficient(refusal.step_up)
-    elif refusal.reason is not Reason.TOKEN_MISSING:
+    elif refusal.reason not in (Reason.TOKEN_MISSING, Reason.LOGIN_REQUIRED):
         value += f', error="invalid_token", error_description="{refusal.reason.title}"'.encode("ascii")
     return msgspec.structs.replace(refusal, fields=(*refusal.fields, (b"www-authenticate", value)))
 
