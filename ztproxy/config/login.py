@@ -38,7 +38,9 @@ def _parameters(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-LoginHost = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string", "examples": ["login.corp.example"]})]
+LoginHost = Annotated[
+    str, AfterValidator(_host), WithJsonSchema({"type": "string", "examples": ["login.corp.example"]})
+]
 Word = Annotated[str, AfterValidator(_word), WithJsonSchema({"type": "string", "pattern": "^[!-~]+$"})]
 
 

@@ -58,9 +58,7 @@ class Endpoints:
         wall: seconds since 1970.
     """
 
-    def __init__(
-        self, fetcher: Fetcher, client: ClientAuthentication, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, fetcher: Fetcher, client: ClientAuthentication, wall: Callable[[], float] = time.time) -> None:
         self._fetcher = fetcher
         self._client = client
         self._wall = wall
@@ -128,6 +126,4 @@ def _tokens(said: Mapping[str, Any], endpoint: str) -> Tokens | Away:
         if not absent and not (isinstance(value, str) and 0 < len(value) <= MAXIMUM_TOKEN and value.isascii()):
             return Away(f"{endpoint} gave no usable `{name}`")
     lasts = isinstance(expires_in, int) and not isinstance(expires_in, bool) and 0 <= expires_in < _LAST_SECOND
-    return Tokens(
-        said.get("id_token"), said["access_token"], said.get("refresh_token"), expires_in if lasts else None
-    )
+    return Tokens(said.get("id_token"), said["access_token"], said.get("refresh_token"), expires_in if lasts else None)

@@ -1,7 +1,7 @@
 """Where a browser goes after a login: a page of the very host that it was on, and nowhere else.
 
 An address is what a canonical request asked for, never what a stranger could write into a link. It is checked all the
-same wherever it comes from, and only ever sent behind scheme and host (open redirects: `//evil`, `/\\evil`,
+same wherever it comes from, and only ever sent behind scheme and host (open redirects: two slashes, a backslash,
 `https:evil`, control characters).
 """
 

@@ -75,9 +75,7 @@ def begun(
 ) -> Transaction:
     """A new one; its three secrets are random, 256 bits each."""
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-    return Transaction(
-        state, nonce, verifier, issuer, client_id, route, host, returns, now, wanted, kept, waits_for
-    )
+    return Transaction(state, nonce, verifier, issuer, client_id, route, host, returns, now, wanted, kept, waits_for)
 
 
 def remembered(ring: Ring, transaction: Transaction, own_cookies: Fields, now: float) -> Fields | None:
