@@ -22,6 +22,8 @@ class Demands(msgspec.Struct, frozen=True):
     """Whose tokens count; empty: tokens are not looked at."""
     authorities: frozenset[bytes]
     """Whose certificates count, as DER."""
+    login: str | None = None
+    """Where browsers log in; their sessions count as its tokens."""
 
 
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
@@ -34,6 +36,7 @@ def demands_of(settings: Settings) -> Mapping[str, Demands]:
             token="token" in route.require,
             issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers]),
             authorities=_authorities_of(route, list(listed)),
+            login=route.login,
         )
         for route in settings.routes
     }

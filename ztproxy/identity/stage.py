@@ -26,10 +26,15 @@ from ztproxy.identity.fitness import fit
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.login.building import clients, login_issuers
+from ztproxy.identity.login.service import Logins
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
+from ztproxy.store.records_memory import MemoryRecords
+from ztproxy.store.ring import load_or_create
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -48,6 +53,7 @@ class Identity:
         clock: Clock,
         *,
         metadata: Mapping[str, MetadataStore],
+        logins: Logins | None = None,
     ) -> None:
         self._demands = demands
         self._listeners = revocation
@@ -56,6 +62,7 @@ class Identity:
         self.metadata = metadata
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
+        self._logins = logins
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,7 +74,9 @@ class Identity:
         issuers = {name: one.trusted() for name, one in asked.items()}
         stores = [issuer.store for issuer in issuers.values()]
         metadata = {name: one.metadata for name, one in asked.items()}
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock, metadata=metadata)
+        logins = _logins(settings, issuers, metadata, clock) if settings.login else None
+        bearers = Bearers(issuers)
+        return cls(demands, revocation_of(settings), stores, bearers, clock, metadata=metadata, logins=logins)
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
@@ -130,7 +139,7 @@ class Identity:
     @property
     def reserved(self) -> Mapping[str, Meet]:
         """The reserved paths that belong to this stage."""
-        return {}
+        return {} if self._logins is None else self._logins.reserved
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -148,9 +157,13 @@ class Identity:
         found = revocation.check(right.certificate, now)
         return found if isinstance(found, Refusal) else None
 
-    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:  # noqa: ARG002 - sessions will differ
+    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        return challenged(refusal)
+        token, asked = identified.token, challenged(refusal)
+        by_session = token is None or token.session is not None
+        if self._logins is None or self._demands[identified.route].login is None or not by_session:
+            return asked
+        return await self._logins.step_up(identified, asked)
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
@@ -160,6 +173,14 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         presented = _presented(arrived, demands)
+        if demands.login is not None and self._logins is not None and not arrived.unverified_authorization:
+            found = await self._logins.context.sessions.find(arrived, demands.login)
+            if isinstance(found, Refusal):
+                return found
+            if found is not None:
+                return Identified(arrived, routed.route, certificate, found.token)
+            if isinstance(presented, Refusal) and presented.reason is Reason.TOKEN_MISSING:
+                return await self._logins.required(routed)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
@@ -212,6 +233,14 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
 def _holds(bound_to: str, certificate: Certificate | None) -> bool:
     """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
     return certificate is not None and certificate.fingerprint == bound_to
+
+
+def _logins(
+    settings: Settings, issuers: Mapping[str, TrustedIssuer], metadata: Mapping[str, MetadataStore], clock: Clock
+) -> Logins:
+    ring = load_or_create(settings.sessions.keys or settings.state / "session.keys")
+    sessions = Sessions(MemoryRecords(), ring, settings.sessions, dict(clients(settings.login)))
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:
