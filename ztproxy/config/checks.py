@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ztproxy.config.binding_checks import binding_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.settings import Settings, is_local_host
 from ztproxy.config.values import Secret, segments
@@ -29,6 +30,10 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
             yield (*at, "forward_token"), "no `issuers` are configured, so there is never a token to forward"
     yield from _overlaps(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
+    yield from binding_contradictions(settings, worker_count(settings.workers))
+    if settings.dpop is not None:
+        yield from _secret(settings.dpop.password, ("dpop", "password"))
+        yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"

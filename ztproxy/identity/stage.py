@@ -10,6 +10,7 @@ from typing import Any, Self
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.bearers import Bearers
+from ztproxy.identity.binding import objection
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
@@ -26,18 +27,17 @@ from ztproxy.identity.fitness import fit
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
-from ztproxy.identity.login.building import clients, login_issuers
-from ztproxy.identity.login.service import Logins
+from ztproxy.identity.possession import Possession
+from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
-from ztproxy.identity.sessions.service import Sessions
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
+from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
-from ztproxy.store.records_memory import MemoryRecords
-from ztproxy.store.ring import load_or_create
 
 _BEARER = "bearer"
 """What the token is noted under."""
+_Presented = tuple[bytes, bytes, bool]
+"""A token, its SHA-256, and whether it came under the scheme DPoP."""
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
 
@@ -53,7 +53,7 @@ class Identity:
         clock: Clock,
         *,
         metadata: Mapping[str, MetadataStore],
-        logins: Logins | None = None,
+        possession: Possession | None = None,
     ) -> None:
         self._demands = demands
         self._listeners = revocation
@@ -62,8 +62,8 @@ class Identity:
         self.metadata = metadata
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
-        self._logins = logins
         self._clock = clock
+        self._possession = possession
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -74,9 +74,10 @@ class Identity:
         issuers = {name: one.trusted() for name, one in asked.items()}
         stores = [issuer.store for issuer in issuers.values()]
         metadata = {name: one.metadata for name, one in asked.items()}
-        logins = _logins(settings, issuers, metadata, clock) if settings.login else None
-        bearers = Bearers(issuers)
-        return cls(demands, revocation_of(settings), stores, bearers, clock, metadata=metadata, logins=logins)
+        possession = possession_of(settings, clock.wall)
+        return cls(
+            demands, revocation_of(settings), stores, Bearers(issuers), clock, metadata=metadata, possession=possession
+        )
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
@@ -89,7 +90,9 @@ class Identity:
         self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
 
     def take_over(self, previous: "Identity") -> None:
-        """Go on with what is known of issuers that are the same; verdicts about tokens are made anew."""
+        """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
+        if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
+            self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
         known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
         for store in self._stores:
             if before := known.get(store.issuer):
@@ -105,6 +108,8 @@ class Identity:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for one in self._kept():
             await one.close()
+        if self._possession is not None:
+            await self._possession.replays.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -129,6 +134,11 @@ class Identity:
         """By listener that has revocation lists."""
         return self._revocation
 
+    @property
+    def possession(self) -> Possession | None:
+        """How proofs are judged, where they are understood."""
+        return self._possession
+
     def unready(self) -> Iterator[str]:
         """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
         now = self._clock.wall()
@@ -139,7 +149,7 @@ class Identity:
     @property
     def reserved(self) -> Mapping[str, Meet]:
         """The reserved paths that belong to this stage."""
-        return {} if self._logins is None else self._logins.reserved
+        return {}
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -159,11 +169,7 @@ class Identity:
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        token, asked = identified.token, challenged(refusal)
-        by_session = token is None or token.session is not None
-        if self._logins is None or self._demands[identified.route].login is None or not by_session:
-            return asked
-        return await self._logins.step_up(identified, asked)
+        return self._challenged(refusal, identified.arrived, self._demands[identified.route])
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
@@ -173,28 +179,31 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         presented = _presented(arrived, demands)
-        if demands.login is not None and self._logins is not None and not arrived.unverified_authorization:
-            found = await self._logins.context.sessions.find(arrived, demands.login)
-            if isinstance(found, Refusal):
-                return found
-            if found is not None:
-                return Identified(arrived, routed.route, certificate, found.token)
-            if isinstance(presented, Refusal) and presented.reason is Reason.TOKEN_MISSING:
-                return await self._logins.required(routed)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return challenged(presented)
-        bearer, digest = presented
+            return self._challenged(presented, arrived, demands)
+        bearer, digest, proven = presented
         token = self._bearers.recall(digest, demands.issuers, arrived.wall)
         if token is None:
             verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
             if isinstance(verdict, Refusal):
-                return challenged(verdict)
+                return self._challenged(verdict, arrived, demands)
             token = verdict
-        if token.bound_to is not None and not _holds(token.bound_to, certificate):
-            return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
-        return Identified(arrived, routed.route, certificate, token)
+        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+            return self._challenged(refusal, arrived, demands)
+        if not proven or self._possession is None:
+            return Identified(arrived, routed.route, certificate, token)
+        told = await self._possession.check(arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, arrived, demands)
+        return Identified(arrived, routed.route, certificate, token, told)
+
+    def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
+        """The refusal, and how a token has to be presented here."""
+        possession = self._possession
+        nonce = None if possession is None else possession.nonce(arrived.wall)
+        return challenged(refusal, demands.schemes, nonce)
 
     def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
         unchecked = arrived.connection.unchecked_certificate
@@ -208,8 +217,8 @@ class Identity:
         return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
 
 
-def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:
-    """The one token in the Authorization fields and its SHA-256; None where none counts, and none is demanded."""
+def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
+    """The one token in the Authorization fields; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
@@ -217,30 +226,19 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
         return None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
-    noted: tuple[tuple[bytes, ...], tuple[bytes, bytes]] | None = arrived.notes.get(_BEARER)
+    noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
     if noted is not None and noted[0] is values:
         return noted[1]
-    presented = bearer_of(values[0])
+    presented, proven = under_scheme(values[0], b"bearer"), False
+    if presented is None and demands.schemes.proofs:
+        presented, proven = under_scheme(values[0], b"dpop"), True
     if presented is None:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
-    found = (presented, hashlib.sha256(presented).digest())
+    found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
-
-
-def _holds(bound_to: str, certificate: Certificate | None) -> bool:
-    """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
-    return certificate is not None and certificate.fingerprint == bound_to
-
-
-def _logins(
-    settings: Settings, issuers: Mapping[str, TrustedIssuer], metadata: Mapping[str, MetadataStore], clock: Clock
-) -> Logins:
-    ring = load_or_create(settings.sessions.keys or settings.state / "session.keys")
-    sessions = Sessions(MemoryRecords(), ring, settings.sessions, dict(clients(settings.login)))
-    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:
