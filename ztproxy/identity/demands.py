@@ -29,6 +29,8 @@ class Demands(msgspec.Struct, frozen=True):
     """By issuer: what its tokens have to be bound to here."""
     schemes: Schemes = BEARER
     """What a token may be presented under."""
+    login: str | None = None
+    """The issuer whose sessions count; None: cookies are not looked at."""
 
 
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
@@ -49,6 +51,7 @@ def _demands_of(route: Route, settings: Settings, issuers: Mapping[str, Binding]
         authorities=_authorities_of(route, listed),
         bindings=bindings,
         schemes=_schemes(settings, set(bindings.values())),
+        login=route.login,
     )
 
 
