@@ -104,14 +104,15 @@ class Endpoints:
         if self._under_way >= MOST_AT_ONCE:
             return Away(f"{self._under_way} requests to the issuer are under way already")
         self._under_way += 1
+        # In a task of its own: a request runs without one at first, and timeouts and aiohttp want one to cancel.
+        asking = asyncio.get_running_loop().create_task(self._fetcher.post(endpoint, form, headers))
         try:
-            async with asyncio.timeout(ASK_TIME):
-                return await self._fetcher.post(endpoint, form, headers)
-        except TimeoutError:
-            return Away(f"{endpoint} did not answer within {ASK_TIME:g} s")
+            await asyncio.wait((asking,), timeout=ASK_TIME)
+            return asking.result() if asking.done() else Away(f"{endpoint} did not answer within {ASK_TIME:g} s")
         except FetchError as wrong:
             return Away(str(wrong))
         finally:
+            asking.cancel()
             self._under_way -= 1
 
 
