@@ -274,7 +274,9 @@ class Browser:
             said.setdefault("Content-Type", kind)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = "".join(f"{name}: {value}\r\n" for name, value in said.items() if value is not None)
-        response = await self.gateway.ask(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode() + content)
+        response = await self.gateway.ask(
+            f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode() + content
+        )
         response.url = url
         self._keep(host, response)
         return response

@@ -279,7 +279,8 @@ async def test_an_id_token_that_holds(browser, op, claims):
 
 
 @pytest.mark.parametrize(
-    "header", [{"typ": "at+jwt"}, {"typ": "logout+jwt"}, {"kid": "other"}, {"crit": ["x"]}, {"jku": "https://evil.test"}]
+    "header",
+    [{"typ": "at+jwt"}, {"typ": "logout+jwt"}, {"kid": "other"}, {"crit": ["x"]}, {"jku": "https://evil.test"}],
 )
 async def test_a_token_of_another_kind_in_its_place(browser, op, header):
     op.header = header
@@ -445,7 +446,9 @@ async def test_the_session_is_new_after_the_login(world, browser):
     assert first not in (None, planted)
     answer = await answered(world.browser(browser.gateway))
     assert answer
-    sent = await browser.gateway.ask(b"GET /x HTTP/1.1\r\nHost: app.test\r\nCookie: __Host-ztproxy-id=%s\r\n\r\n" % planted.encode())
+    sent = await browser.gateway.ask(
+        b"GET /x HTTP/1.1\r\nHost: app.test\r\nCookie: __Host-ztproxy-id=%s\r\n\r\n" % planted.encode()
+    )
     assert sent.status == 401
 
 
