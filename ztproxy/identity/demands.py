@@ -11,6 +11,7 @@ from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import der_of, read_authorities
 from ztproxy.identity.discovery import is_https
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.sessions.cross_site import Crossing, crossing
 
 
 class Demands(msgspec.Struct, frozen=True):
@@ -22,6 +23,10 @@ class Demands(msgspec.Struct, frozen=True):
     """Whose tokens count; empty: tokens are not looked at."""
     authorities: frozenset[bytes]
     """Whose certificates count, as DER."""
+    login: str | None
+    """The issuer whose sessions count; None: cookies are not looked at."""
+    crossing: Crossing
+    """What a session does not stand for, because another site's page asks."""
 
 
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
@@ -34,6 +39,8 @@ def demands_of(settings: Settings) -> Mapping[str, Demands]:
             token="token" in route.require,
             issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers]),
             authorities=_authorities_of(route, list(listed)),
+            login=route.login,
+            crossing=crossing(route.cors),
         )
         for route in settings.routes
     }
@@ -65,7 +72,7 @@ def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
             raise IdentityConfigError(
                 key, f"{issuer} is not among `issuers`" + (f"; is {near[0]} meant?" if near else "")
             )
-    if "token" in route.require and not named:
+    if "token" in route.require and not named and route.login is None:
         raise IdentityConfigError(key, "a token is required, but nobody's tokens count here")
     return frozenset(named)
 

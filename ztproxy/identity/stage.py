@@ -20,6 +20,8 @@ from ztproxy.identity.issuers import Clock, KeyStore
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_keys import SavedKeys
+from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
@@ -39,6 +41,8 @@ class Identity:
         stores: Sequence[KeyStore],
         bearers: Bearers,
         clock: Clock,
+        *,
+        sessions: Sessions | None = None,
     ) -> None:
         self._demands = demands
         self._listeners = revocation
@@ -46,6 +50,8 @@ class Identity:
         self._stores = stores
         self._bearers = bearers
         self._clock = clock
+        self.sessions = sessions
+        """None where nobody logs in."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -54,7 +60,8 @@ class Identity:
         demands = demands_of(settings)
         issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
         stores = [issuer.store for issuer in issuers.values()]
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock)
+        sessions = storing.build(settings)
+        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock, sessions=sessions)
 
     async def start(self) -> None:
         """Take up saved keys and begin to fetch; does not wait for any issuer."""
@@ -71,6 +78,8 @@ class Identity:
         for store in self._stores:
             if before := known.get(store.issuer):
                 store.take_over(before.standing())
+        if self.sessions is not None and previous.sessions is not None:
+            self.sessions.take_over(previous.sessions)
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
@@ -79,6 +88,8 @@ class Identity:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for store in self._stores:
             await store.close()
+        if self.sessions is not None:
+            await self.sessions.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -117,7 +128,16 @@ class Identity:
             rights: what they rest on.
             now: seconds since 1970.
         """
-        return [self._rejudged(right, now) for right in rights]
+        monotonic = self._clock.monotonic()
+        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+
+    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+        token, demands = right.token, self._demands.get(right.route)
+        if token is None or token.session is None:
+            return None
+        if self.sessions is None or demands is None or demands.login != token.issuer:
+            return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
+        return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         revocation = self._revocation.get(right.listener)
@@ -137,6 +157,16 @@ class Identity:
         certificate = self._certificate(arrived, demands)
         if isinstance(certificate, Refusal):
             return certificate
+        sessions = self.sessions
+        if sessions is not None and demands.login is not None and _by_cookie(arrived, demands):
+            token = sessions.recall(arrived, demands.login)
+            if token is None:
+                found = await sessions.find(arrived, demands.login)
+                if isinstance(found, Refusal):
+                    return challenged(found)
+                token = None if found is None else found.token
+            if token is not None:
+                return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, token)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
@@ -165,13 +195,18 @@ class Identity:
         return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
 
 
+def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
+    """Whether a cookie may say who asks: where a token counts and is sent, what was sent on purpose goes before."""
+    return bool(arrived.own_cookies) and not (arrived.unverified_authorization and demands.issuers)
+
+
 def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:
     """The one token in the Authorization fields and its SHA-256; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
     if not demands.issuers:
-        return None
+        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     noted: tuple[tuple[bytes, ...], tuple[bytes, bytes]] | None = arrived.notes.get(_BEARER)
