@@ -52,8 +52,14 @@ class Reason(Enum):
     SESSION_NOT_RENEWED = ("session-not-renewed", 503, "The session's issuer cannot be reached, for too long already.")
     SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
     CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
+    TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
+    PROOF_INVALID = ("proof-invalid", 401, "The proof of the token's key does not hold.")
+    PROOF_REPLAYED = ("proof-replayed", 401, "The proof of the token's key was used before.")
+    PROOF_NONCE_REQUIRED = ("proof-nonce-required", 401, "The proof of the token's key has no current nonce.")
+    PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
     POLICY_UNDEFINED = ("policy-undefined", 403, "The policy says nothing about this request.")
@@ -136,11 +142,14 @@ class Token(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any]
     kind: str
     bound_to: str | None
+    """The fingerprint of the certificate that it is bound to (RFC 8705)."""
     issued_at: float | None
     expires_at: float
     key_id: str | None
     session: str | None = None
     """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
+    bound_key: str | None = None
+    """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
 
 
 class StepUp(msgspec.Struct, frozen=True, gc=False):
@@ -182,9 +191,9 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
 class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One canonical request, clean of everything that could pose as ours. All later stages are written from it.
 
-    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no name with `_`, none that we set
-    and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds every
-    Authorization value received.
+    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no DPoP, no name with `_`, none
+    that we set and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds
+    every Authorization value received, `unverified_proofs` every DPoP value.
     """
 
     request_id: str
@@ -221,6 +230,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     own_cookies: Fields = ()
     """Names and values of the cookies under names that are ours alone, as received: whoever sent them may have made
     them up."""
+    unverified_proofs: tuple[bytes, ...] = ()
+    """Proofs of possession (RFC 9449 §4.1)."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
@@ -244,6 +255,8 @@ class Identified(msgspec.Struct, frozen=True, gc=False):
     route: str
     certificate: Certificate | None
     token: Token | None
+    response_fields: Fields = ()
+    """What the client is told beside the upstream's response, whatever that is."""
 
 
 class LimitStatus(msgspec.Struct, frozen=True, gc=False):
@@ -269,6 +282,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     certificate: Certificate | None
     token: Token | None
     limit: LimitStatus | None
+    response_fields: Fields = ()
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -301,6 +315,8 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     token: Token | None
     limit: LimitStatus | None
     decision: Decision
+    response_fields: Fields = ()
+    """As identity said."""
 
 
 class Right(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ztproxy.config.binding_checks import binding_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.settings import Settings, is_local_host
 from ztproxy.config.values import Secret, segments
@@ -30,6 +31,10 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _overlaps(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
     yield from _sessions(settings, worker_count(settings.workers))
+    yield from binding_contradictions(settings, worker_count(settings.workers))
+    if settings.dpop is not None:
+        yield from _secret(settings.dpop.password, ("dpop", "password"))
+        yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
@@ -102,6 +107,13 @@ def _sessions(settings: Settings, workers: int) -> Iterator[tuple[Place, str]]:
         at = ("sessions", "storage") if "storage" in sessions.model_fields_set else ("login",)
         wanted = "say `storage: sqlite:var/sessions.db` under `sessions`, or `workers: 1`"
         yield at, f"{workers} workers would each know other sessions: {wanted}"
+    for index, route in enumerate(settings.routes):
+        if route.login is None or route.binding == "none":
+            continue
+        if route.binding in ("dpop", "both"):
+            yield ("routes", index, "login"), f"with `binding: {route.binding}` no session ever counts: none has proofs"
+        elif not sessions.bind_certificate:
+            yield ("routes", index, "login"), f"`binding: {route.binding}` needs `sessions.bind_certificate: true`"
 
 
 def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:

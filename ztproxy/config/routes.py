@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ztproxy.config.cross_origin import Cors
+from ztproxy.config.dpop import Binding
 from ztproxy.config.header_rules import HeaderRules, folded
 from ztproxy.config.limits import LimitRule
 from ztproxy.config.moving import Redirect, Rewrite
@@ -34,6 +35,8 @@ class Route(Section):
     """Whose certificates count here; must be said once several authorities are configured."""
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
+    binding: Binding = "none"
+    """What tokens have to be bound to here, whoever issued them; see `issuers[].binding`."""
     limits: tuple[LimitRule, ...] = ()
     maximum_body: Size | None = None
     """Content of a request, in place of `requests.maximum_body`."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
@@ -22,14 +23,13 @@ from ztproxy.config.sessions import Sessions
 from ztproxy.config.values import (
     Address,
     AddressValue,
+    Algorithm,
     Duration,
     InputFile,
     Network,
     OutputPath,
     UnixAddress,
 )
-
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
 def _https(value: str) -> str:
@@ -164,6 +164,9 @@ class Issuer(Section):
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
     """How long its last good keys stay in use while it cannot be reached."""
+    binding: Binding = "none"
+    """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
+    key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""
 
 
 class Logs(Section):
@@ -196,6 +199,7 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
+    dpop: Dpop | None = None
     login: tuple[Login, ...] = ()
     """Where browsers log in; a route names the issuer."""
     sessions: Sessions = Sessions()

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import msgspec
 
+from ztproxy.config.dpop import Binding
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import der_of, read_authorities
-from ztproxy.identity.discovery import is_https
+from ztproxy.identity.binding import joined
+from ztproxy.identity.challenge import BEARER, Schemes
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.metadata import is_https
 from ztproxy.identity.sessions.cross_site import Crossing, crossing
 
 
@@ -23,27 +26,47 @@ class Demands(msgspec.Struct, frozen=True):
     """Whose tokens count; empty: tokens are not looked at."""
     authorities: frozenset[bytes]
     """Whose certificates count, as DER."""
-    login: str | None
+    bindings: Mapping[str, Binding] = {}
+    """By issuer: what its tokens have to be bound to here."""
+    schemes: Schemes = BEARER
+    """What a token may be presented under."""
+    login: str | None = None
     """The issuer whose sessions count; None: cookies are not looked at."""
-    crossing: Crossing
+    binding: Binding = "none"
+    """What a session has to be bound to."""
+    crossing: Crossing = crossing(None)
     """What a session does not stand for, because another site's page asks."""
 
 
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
     """Every route's demands by its name. Raises `IdentityConfigError`."""
     _check_issuers(settings)
+    issuers = {issuer.issuer: issuer.binding for issuer in settings.issuers}
     listed = {path: None for listener in settings.listeners for path in listener.client_certificates.authorities}
-    return {
-        route.name: Demands(
-            certificate="certificate" in route.require,
-            token="token" in route.require,
-            issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers]),
-            authorities=_authorities_of(route, list(listed)),
-            login=route.login,
-            crossing=crossing(route.cors),
-        )
-        for route in settings.routes
-    }
+    return {route.name: _demands_of(route, settings, issuers, list(listed)) for route in settings.routes}
+
+
+def _demands_of(route: Route, settings: Settings, issuers: Mapping[str, Binding], listed: list[Path]) -> Demands:
+    counting = _issuers_of(route, list(issuers))
+    bindings = {issuer: joined(route.binding, issuers[issuer]) for issuer in counting}
+    return Demands(
+        certificate="certificate" in route.require,
+        token="token" in route.require,
+        issuers=counting,
+        authorities=_authorities_of(route, listed),
+        bindings=bindings,
+        schemes=_schemes(settings, set(bindings.values())),
+        login=route.login,
+        binding=route.binding,
+        crossing=crossing(route.cors),
+    )
+
+
+def _schemes(settings: Settings, bindings: set[Binding]) -> Schemes:
+    """Those under which a token can meet what is demanded."""
+    if settings.dpop is None:
+        return BEARER
+    return Schemes(not bindings or bool(bindings - {"dpop", "both"}), " ".join(settings.dpop.algorithms))
 
 
 def _check_issuers(settings: Settings) -> None:

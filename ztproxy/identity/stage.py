@@ -5,29 +5,41 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.bearers import Bearers
+from ztproxy.identity.binding import objection
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import fetch_keys
+from ztproxy.identity.discovery import (
+    MetadataStore,
+    fetch_keys,
+    fetch_metadata,
+    place_of_keys,
+    saved_keys,
+    saved_metadata,
+)
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.issuers import Clock, KeyStore
+from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.possession import Possession
+from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
-from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
+from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
 
 _BEARER = "bearer"
 """What the token is noted under."""
+_Presented = tuple[bytes, bytes, bool]
+"""A token, its SHA-256, and whether it came under the scheme DPoP."""
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
 
@@ -42,14 +54,19 @@ class Identity:
         bearers: Bearers,
         clock: Clock,
         *,
+        metadata: Mapping[str, MetadataStore],
+        possession: Possession | None = None,
         sessions: Sessions | None = None,
     ) -> None:
         self._demands = demands
         self._listeners = revocation
         self._revocation = {listener: one.revocation for listener, one in revocation.items()}
         self._stores = stores
+        self.metadata = metadata
+        """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
+        self._possession = possession
         self.sessions = sessions
         """None where nobody logs in."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -58,26 +75,43 @@ class Identity:
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings)
-        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
+        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
+        issuers = {name: one.trusted() for name, one in asked.items()}
         stores = [issuer.store for issuer in issuers.values()]
-        sessions = storing.build(settings)
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock, sessions=sessions)
+        metadata = {name: one.metadata for name, one in asked.items()}
+        possession = possession_of(settings, clock.wall)
+        return cls(
+            demands,
+            revocation_of(settings),
+            stores,
+            Bearers(issuers),
+            clock,
+            metadata=metadata,
+            possession=possession,
+            sessions=storing.build(settings),
+        )
 
     async def start(self) -> None:
-        """Take up saved keys and begin to fetch; does not wait for any issuer."""
+        """Take up what was saved and begin to fetch; does not wait for any issuer."""
+        for one in self._kept():
+            if not one.taken_over:
+                one.load()
         for store in self._stores:
-            if not store.taken_over:
-                store.load()
-            store.start()
+            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
         create_task = asyncio.get_running_loop().create_task
         self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
 
     def take_over(self, previous: "Identity") -> None:
-        """Go on with the keys of issuers that are the same; verdicts about tokens are made anew."""
+        """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
+        if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
+            self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
         known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
         for store in self._stores:
             if before := known.get(store.issuer):
                 store.take_over(before.standing())
+        for issuer, metadata in self.metadata.items():
+            if earlier := previous.metadata.get(issuer):
+                metadata.take_over(earlier.standing())
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
 
@@ -86,8 +120,10 @@ class Identity:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for store in self._stores:
-            await store.close()
+        for one in self._kept():
+            await one.close()
+        if self._possession is not None:
+            await self._possession.replays.close()
         if self.sessions is not None:
             await self.sessions.close()
 
@@ -99,6 +135,11 @@ class Identity:
         for store in self._stores:
             yield store.summary(now)
 
+    def _kept(self) -> Iterator[Kept[Any]]:
+        """All that is kept of issuers."""
+        yield from self._stores
+        yield from self.metadata.values()
+
     @property
     def stores(self) -> Sequence[KeyStore]:
         """The keys of each issuer."""
@@ -108,6 +149,11 @@ class Identity:
     def revocation(self) -> Mapping[str, Revocation]:
         """By listener that has revocation lists."""
         return self._revocation
+
+    @property
+    def possession(self) -> Possession | None:
+        """How proofs are judged, where they are understood."""
+        return self._possession
 
     def unready(self) -> Iterator[str]:
         """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
@@ -146,9 +192,9 @@ class Identity:
         found = revocation.check(right.certificate, now)
         return found if isinstance(found, Refusal) else None
 
-    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:  # noqa: ARG002 - sessions will differ
+    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        return challenged(refusal)
+        return self._challenged(refusal, identified.arrived, self._demands[identified.route])
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
@@ -166,22 +212,37 @@ class Identity:
                     return challenged(found)
                 token = None if found is None else found.token
             if token is not None:
+                if demands.binding != "none" and (
+                    unbound := objection(token, certificate, demands.binding, proven=False)
+                ):
+                    return self._challenged(unbound, arrived, demands)
                 return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, token)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return challenged(presented)
-        bearer, digest = presented
+            return self._challenged(presented, arrived, demands)
+        bearer, digest, proven = presented
         token = self._bearers.recall(digest, demands.issuers, arrived.wall)
         if token is None:
             verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
             if isinstance(verdict, Refusal):
-                return challenged(verdict)
+                return self._challenged(verdict, arrived, demands)
             token = verdict
-        if token.bound_to is not None and not _holds(token.bound_to, certificate):
-            return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
-        return Identified(arrived, routed.route, certificate, token)
+        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+            return self._challenged(refusal, arrived, demands)
+        if not proven or self._possession is None:
+            return Identified(arrived, routed.route, certificate, token)
+        told = await self._possession.check(arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, arrived, demands)
+        return Identified(arrived, routed.route, certificate, token, told)
+
+    def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
+        """The refusal, and how a token has to be presented here."""
+        possession = self._possession
+        nonce = None if possession is None else possession.nonce(arrived.wall)
+        return challenged(refusal, demands.schemes, nonce)
 
     def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
         unchecked = arrived.connection.unchecked_certificate
@@ -200,8 +261,8 @@ def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
     return bool(arrived.own_cookies) and not (arrived.unverified_authorization and demands.issuers)
 
 
-def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:
-    """The one token in the Authorization fields and its SHA-256; None where none counts, and none is demanded."""
+def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
+    """The one token in the Authorization fields; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
@@ -209,33 +270,46 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
-    noted: tuple[tuple[bytes, ...], tuple[bytes, bytes]] | None = arrived.notes.get(_BEARER)
+    noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
     if noted is not None and noted[0] is values:
         return noted[1]
-    presented = bearer_of(values[0])
+    presented, proven = under_scheme(values[0], b"bearer"), False
+    if presented is None and demands.schemes.proofs:
+        presented, proven = under_scheme(values[0], b"dpop"), True
     if presented is None:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
-    found = (presented, hashlib.sha256(presented).digest())
+    found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
 
 
-def _holds(bound_to: str, certificate: Certificate | None) -> bool:
-    """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
-    return certificate is not None and certificate.fingerprint == bound_to
+class _Asked:
+    """An issuer's servers, and what is asked of them."""
 
+    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
+        name = issuer.issuer
+        self._issuer, self._settings, self._clock = issuer, settings, clock
+        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
+        self.metadata = MetadataStore(
+            name,
+            partial(fetch_metadata, self._fetcher, name),
+            saved_metadata(settings.state / "metadata", name),
+            issuer.max_stale,
+            clock,
+            source=(name, issuer.authorities),
+        )
 
-def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
-    trust = trust_in(issuer.authorities, f"issuers[{issuer.issuer}].authorities")
-    store = KeyStore(
-        issuer.issuer,
-        partial(fetch_keys, Fetcher(trust), issuer.issuer, issuer.jwks_uri),
-        SavedKeys(settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-        issuer.max_stale,
-        clock,
-        source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-    )
-    expected = Expected(frozenset(issuer.audiences), issuer.leeway)
-    return TrustedIssuer(frozenset(issuer.algorithms), expected, store)
+    def trusted(self) -> TrustedIssuer:
+        """What the verdict on its tokens rests on."""
+        issuer = self._issuer
+        store = KeyStore(
+            issuer.issuer,
+            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
+            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
+            issuer.max_stale,
+            self._clock,
+            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
+        )
+        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)

@@ -33,13 +33,13 @@ class UnverifiedToken(msgspec.Struct, frozen=True):
     signature: bytes
 
 
-def bearer_of(authorization: bytes) -> bytes | None:
-    """What an Authorization value of the Bearer scheme presents as its token; None when it is of another scheme.
+def under_scheme(authorization: bytes, scheme: bytes) -> bytes | None:
+    """What an Authorization value presents under a scheme, in lower case; None when it is of another scheme.
 
-    The scheme's case does not matter (RFC 6750 §2.1). What follows may still be anything, or nothing.
+    The scheme's case does not matter (RFC 9110 §11.1). What follows may still be anything, or nothing.
     """
-    scheme, _, token = authorization.partition(b" ")
-    return token.lstrip(b" ") if scheme == b"Bearer" or scheme.lower() == b"bearer" else None
+    given, _, token = authorization.partition(b" ")
+    return token.lstrip(b" ") if given.lower() == scheme else None
 
 
 def is_name(value: object) -> TypeGuard[str]:

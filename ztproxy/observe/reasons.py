@@ -68,8 +68,25 @@ REMEDIES: dict[Reason, str] = {
     Reason.TOKEN_AUDIENCE_MISMATCH: "`aud` names none of the issuer's `audiences`.",
     Reason.TOKEN_ALGORITHM_REFUSED: "`alg` is not among the issuer's `algorithms`, or does not fit the key.",
     Reason.TOKEN_BINDING_MISMATCH: (
-        "The token is bound (`cnf`, RFC 8705) to another certificate than the connection's, or by a method that "
-        "is not understood."
+        "The token is bound (`cnf`) to another certificate than the connection's (RFC 8705), to another key than the "
+        "proof's (RFC 9449), or by a method that is not understood; or it was presented under the wrong scheme: "
+        "`DPoP` is for tokens with `cnf.jkt`, `Bearer` for all others. `detail` says which."
+    ),
+    Reason.TOKEN_BINDING_REQUIRED: (
+        "The route or the issuer has a `binding`, and the token is not bound so. Have the issuer bind its tokens: to "
+        "the client's certificate (RFC 8705), or to a key (DPoP)."
+    ),
+    Reason.PROOF_INVALID: (
+        "The DPoP proof is absent, doubled, malformed, signed by something else than its `jwk`, too old, or for "
+        "another method, URI or token. `detail` says which; compare the clocks, and the URI with what the proxy sees."
+    ),
+    Reason.PROOF_REPLAYED: "A proof counts once. Make one for each request, and each attempt, with a `jti` of its own.",
+    Reason.PROOF_NONCE_REQUIRED: (
+        "`dpop.nonce` is `required`. The client makes the proof again with the nonce in `DPoP-Nonce`, as RFC 9449 §9 "
+        "has it; libraries do so by themselves."
+    ),
+    Reason.PROOF_STORE_UNAVAILABLE: (
+        "The store of used proofs (`dpop.replay`) is away, or full (`dpop.maximum_proofs`). The log says which."
     ),
     Reason.SESSION_UNREADABLE: (
         "Several cookies `__Host-ztproxy-id`, or one that ztproxy did not make: something between, or another "
@@ -111,6 +128,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.ISSUER_KEYS_UNAVAILABLE: (
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
+    ),
+    Reason.ISSUER_UNAVAILABLE: (
+        "Somebody wants to log in, and what the issuer says about itself (its discovery document) was never fetched or "
+        "is older than `max_stale`. Who is logged in already is not concerned. The log says why it cannot be fetched."
     ),
     Reason.POLICY_DENIED: (
         "The policy says no; its reasons stand in the decision log, and in the answer with `policy.show_reasons: "

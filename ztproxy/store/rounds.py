@@ -116,7 +116,7 @@ class Rounds:
     async def _pipeline(self, batch: Sequence[_Waiting]) -> list[object]:
         pipeline = self._client.pipeline(transaction=False)
         for keys, arguments, _ in batch:
-            pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
+            pipeline.evalsha(self._sha, len(keys), *keys, *arguments)  # type: ignore[unused-awaitable]  # it queues
         answers: list[object] = await pipeline.execute(raise_on_error=False)
         return answers
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ztproxy.upstream.files import UnusableFileError, create_private
+from ztproxy.store.private_file import create_private
+from ztproxy.upstream.files import UnusableFileError
 
 NO_KEYS = b'{"keys":[]}'
 _COORDINATE = 32
