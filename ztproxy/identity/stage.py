@@ -32,9 +32,10 @@ from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
+from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
-from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
+from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -203,20 +204,15 @@ class Identity:
         certificate = self._certificate(arrived, demands)
         if isinstance(certificate, Refusal):
             return certificate
-        sessions = self.sessions
-        if sessions is not None and demands.login is not None and _by_cookie(arrived, demands):
-            token = sessions.recall(arrived, demands.login)
-            if token is None:
-                found = await sessions.find(arrived, demands.login)
-                if isinstance(found, Refusal):
-                    return challenged(found)
-                token = None if found is None else found.token
-            if token is not None:
-                if demands.binding != "none" and (
-                    unbound := objection(token, certificate, demands.binding, proven=False)
-                ):
-                    return self._challenged(unbound, arrived, demands)
-                return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, token)
+        if self.sessions is not None and _by_cookie(arrived, demands):
+            session = self.sessions.recall(arrived, demands.login) or await self._session(
+                self.sessions, arrived, demands
+            )
+            if isinstance(session, Refusal):
+                return challenged(session)
+            if session is not None:
+                refusal = self._cannot_stand(session, certificate, arrived, demands)
+                return refusal or Identified(arrived, routed.route, certificate, session)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
@@ -238,6 +234,19 @@ class Identity:
             return self._challenged(told, arrived, demands)
         return Identified(arrived, routed.route, certificate, token, told)
 
+    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+        """The session that a request presents, as the store has it."""
+        found = await sessions.find(arrived, demands.login)
+        return found.token if isinstance(found, Found) else found
+
+    def _cannot_stand(
+        self, session: Token, certificate: Certificate | None, arrived: Arrived, demands: Demands
+    ) -> Refusal | None:
+        """Why a session that counts does not stand for this request."""
+        if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
+            return self._challenged(unbound, arrived, demands)
+        return demands.crossing(arrived)
+
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
         possession = self._possession
@@ -258,7 +267,11 @@ class Identity:
 
 def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
     """Whether a cookie may say who asks: where a token counts and is sent, what was sent on purpose goes before."""
-    return bool(arrived.own_cookies) and not (arrived.unverified_authorization and demands.issuers)
+    return (
+        demands.login is not None
+        and bool(arrived.own_cookies)
+        and not (arrived.unverified_authorization and demands.issuers)
+    )
 
 
 def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:

@@ -89,7 +89,7 @@ class Sessions:
         self.begun += 1
         return cookie.setting(identifier)
 
-    def recall(self, arrived: Arrived, issuer: str) -> Token | None:
+    def recall(self, arrived: Arrived, issuer: str | None) -> Token | None:
         """The session that a request presents, if it was looked up a moment ago; None: `find` has to be asked.
 
         Args:
