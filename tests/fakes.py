@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ztproxy.model import Arrived, Authorized, Connection, Decision, Finished, Outcome, Refusal
+from ztproxy.store.records import RecordsUnavailableError
 
 PEER = Connection(listener="127.0.0.1:8443", scheme="https", peer="192.0.2.7", peer_port=50000, local_port=8443)
 
@@ -118,6 +119,16 @@ class RecordingForward:
     def last(self) -> RecordingServer:
         """The newest exchange."""
         return self.servers[-1]
+
+
+class AwayRecords:
+    """A `ztproxy.store.records.Records` that does not answer."""
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        async def away(*_: object) -> None:
+            raise RecordsUnavailableError("away")
+
+        return away
 
 
 class FakeClock:

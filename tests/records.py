@@ -125,7 +125,7 @@ class Contract:
             (b"sone", b"", [b"o%d" % number for number in range(9)]),
             (b"sone", b"", [b"o" * (LONGEST_KEY + 1)]),
         ):
-            with pytest.raises(ValueError, match="at most|octets"):
+            with pytest.raises(ValueError, match=r"at most|octets"):
                 await records.add(key, value, NOW + 10, NOW, owners)
         await records.add(b"sone", b"x" * LONGEST_VALUE, NOW + 10, NOW)
         assert len((await records.get(b"sone", NOW)).value) == LONGEST_VALUE

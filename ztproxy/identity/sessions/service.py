@@ -48,7 +48,7 @@ class Sessions:
         self.records = records
         self.ring = ring
         self.sealed = SealedSessions(records, ring, settings.idle)
-        self.upkeep = Upkeep(self.sealed, records, settings)
+        self.upkeep = Upkeep(self.sealed, records, settings, self._refused)
         self.ended: Counter[str] = Counter()
         """Sessions ended by this process, by why."""
         self.begun = 0
@@ -287,6 +287,11 @@ class Sessions:
                 self.ended[why] += 1
                 ended.append(session)
         return ended
+
+    def _refused(self, key: bytes) -> None:
+        """Its issuer does not let a session go on."""
+        self._forget(key)
+        self.ended["refused"] += 1
 
     def _remember(self, digest: bytes, entry: Entry) -> None:
         self._remembered[digest] = entry

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -30,15 +30,19 @@ class Upkeep:
         sessions: as they are kept.
         records: the store.
         settings: as configured.
+        over: told of sessions that their issuer does not let go on.
     """
 
-    def __init__(self, sessions: SealedSessions, records: Records, settings: SessionSettings) -> None:
+    def __init__(
+        self, sessions: SealedSessions, records: Records, settings: SessionSettings, over: Callable[[bytes], None]
+    ) -> None:
         self.counted: Counter[str] = Counter()
         """Refreshes, by how they went."""
         self.last_failure = ""
         """What kept sessions from being refreshed, or their use from being written."""
         self._sessions = sessions
         self._records = records
+        self._over = over
         self._renewal: Renewal | None = None
         self._outage = settings.outage
         self._step = min(_OFTEN, settings.idle / 10)
@@ -85,6 +89,11 @@ class Upkeep:
             return Refusal(Reason.SESSION_NOT_RENEWED, cause=cause, fields=((b"retry-after", b"10"),))
         return None
 
+    async def settled(self) -> None:
+        """Until nothing is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """Let what is under way end, for a moment: a refresh token counts once."""
         if self._tasks:
@@ -124,7 +133,9 @@ class Upkeep:
                 self._away.pop(issuer, None)
             case Renewed.ENDED:
                 entry.end()
-                self.last_failure = cause or self.last_failure
+                if cause:
+                    self.last_failure = cause
+                    self._over(entry.key)
             case Renewed.AWAY:
                 self._away[issuer] = monotonic + RETRY
                 self.last_failure = cause
