@@ -26,9 +26,8 @@ async def browser(world, op):
     return world.browser(await world.gateway(op))
 
 
-def kept(browser):
-    records = browser.gateway.identity._logins.context.records
-    return [key for key in records._kept if key[:1] == b"p"]
+async def kept(browser):
+    return list(await browser.gateway.kept(b"p"))
 
 
 async def test_a_form_is_sent_on_by_a_button(browser):
@@ -39,7 +38,7 @@ async def test_a_form_is_sent_on_by_a_button(browser):
     target, fields = page.form
     assert (target, fields) == ("/orders?x=1", FIELDS)
     assert browser.gateway.forward.servers == []
-    assert kept(browser) == []
+    assert await kept(browser) == []
     sent = await browser.press(page)
     assert sent.status == 200
     server = browser.gateway.forward.last
@@ -79,7 +78,7 @@ async def test_its_page_lets_the_application_redirect(browser):
 async def test_one_from_elsewhere_is_neither_kept_nor_sent_to_log_in(browser, headers):
     response = await browser.post(FORM, FIELDS, headers=headers)
     assert response.status == 401
-    assert kept(browser) == []
+    assert await kept(browser) == []
 
 
 async def test_it_is_the_other_browsers_never(world, browser):
@@ -91,7 +90,7 @@ async def test_it_is_the_other_browsers_never(world, browser):
         headers={"Origin": "https://app.test", "Sec-Fetch-Site": "same-origin"},
     )
     assert sent.status == 303
-    assert len(kept(browser)) == 1
+    assert len(await kept(browser)) == 1
     thief = world.browser(browser.gateway)
     page = await thief.get(FORM)
     assert b"secret" not in page.body
@@ -104,8 +103,8 @@ async def test_it_is_sealed_under_a_secret_of_the_browsers(browser):
     headers = {"Origin": "https://app.test", "Sec-Fetch-Site": "same-origin"}
     await browser.once(FORM, method="POST", content=b"a=secret", headers=headers)
     context = browser.gateway.identity._logins.context
-    (key,) = kept(browser)
-    value = context.records._kept[key].record.value
+    ((key, record),) = (await browser.gateway.kept(b"p")).items()
+    value = record.value
     assert b"secret" not in value
     assert context.ring.open("interrupted form", key, value) is None
 
@@ -123,7 +122,7 @@ async def test_one_source_has_few_places(world, browser):
     for _ in range(interrupted.PLACES_OF_A_SOURCE + 4):
         stranger = world.browser(browser.gateway)
         assert (await stranger.once(FORM, method="POST", content=b"a=1", headers=headers)).status == 303
-    assert len(kept(browser)) <= interrupted.PLACES_OF_A_SOURCE
+    assert len(await kept(browser)) <= interrupted.PLACES_OF_A_SOURCE
     page = await browser.post(FORM, FIELDS)
     assert b"could not be kept" in page.body
 
@@ -133,7 +132,7 @@ async def test_one_that_is_too_large_is_said_to_be_lost(browser, octets):
     headers = {"Origin": "https://app.test", "Sec-Fetch-Site": "same-origin"}
     sent = await browser.once(FORM, method="POST", content=b"a=" + b"x" * (octets - 2), headers=headers)
     assert sent.status == 303
-    assert kept(browser) == []
+    assert await kept(browser) == []
     page = await browser.get(sent["location"])
     assert b"could not be kept" in page.body
     assert b"<form" not in page.body

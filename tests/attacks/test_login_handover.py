@@ -160,10 +160,9 @@ async def test_no_refresh_token_leaves_the_central_host(browser):
     await browser.get(PAGE)
     context = browser.gateway.identity._logins.context
     held = {}
-    for key, kept in context.records._kept.items():
-        if key[:1] == b"s":
-            session = context.sessions._opened(key, kept.record.value)
-            held[session.host] = session.refresh_token
+    for key, record in (await browser.gateway.kept(b"s")).items():
+        session = context.sessions.sealed.opened(key, record)
+        held[session.host] = session.refresh_token
     assert held[LOGIN] is not None
     assert held[ONE] is None
 

@@ -14,6 +14,7 @@ from ztproxy.identity.binding import joined
 from ztproxy.identity.challenge import BEARER, Schemes
 from ztproxy.identity.errors import IdentityConfigError
 from ztproxy.identity.metadata import is_https
+from ztproxy.identity.sessions.cross_site import Crossing, crossing
 
 
 class Demands(msgspec.Struct, frozen=True):
@@ -31,6 +32,10 @@ class Demands(msgspec.Struct, frozen=True):
     """What a token may be presented under."""
     login: str | None = None
     """The issuer whose sessions count; None: cookies are not looked at."""
+    binding: Binding = "none"
+    """What a session has to be bound to."""
+    crossing: Crossing = crossing(None)
+    """What a session does not stand for, because another site's page asks."""
 
 
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
@@ -52,6 +57,8 @@ def _demands_of(route: Route, settings: Settings, issuers: Mapping[str, Binding]
         bindings=bindings,
         schemes=_schemes(settings, set(bindings.values())),
         login=route.login,
+        binding=route.binding,
+        crossing=crossing(route.cors),
     )
 
 
@@ -88,7 +95,7 @@ def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
             raise IdentityConfigError(
                 key, f"{issuer} is not among `issuers`" + (f"; is {near[0]} meant?" if near else "")
             )
-    if "token" in route.require and not named:
+    if "token" in route.require and not named and route.login is None:
         raise IdentityConfigError(key, "a token is required, but nobody's tokens count here")
     return frozenset(named)
 
