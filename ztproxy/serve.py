@@ -21,6 +21,8 @@ from ztproxy.generation import Generation
 from ztproxy.identity import describe
 from ztproxy.model import Reason
 from ztproxy.parts import Parts, StartError
+from ztproxy.spiffe.errors import SpiffeError
+from ztproxy.spiffe.source import once
 
 __all__ = ["Server", "StartError", "new_event_loop"]
 
@@ -67,7 +69,13 @@ class Server:
             StartError: with every problem found; nothing serves then.
         """
         server = cls()
-        generation = await Generation.prepare(settings, demonstration=demonstration, streams=server.streams)
+        try:
+            workload = await once(settings)
+        except SpiffeError as wrong:
+            raise StartError([str(wrong)]) from None
+        generation = await Generation.prepare(
+            settings, demonstration=demonstration, streams=server.streams, workload=workload
+        )
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(generation.close)
             sockets: dict[str, socket.socket] = {}

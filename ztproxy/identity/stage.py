@@ -8,8 +8,10 @@ from functools import partial
 from typing import Self
 
 from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.bearers import Bearers
+from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
@@ -23,6 +25,7 @@ from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
+from ztproxy.spiffe.workload import Workload
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -49,11 +52,13 @@ class Identity:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
-        demands = demands_of(settings)
-        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
-        stores = [issuer.store for issuer in issuers.values()]
+        demands = demands_of(settings, workload)
+        asked = [issuer for issuer in settings.issuers if not issuer.issuer.startswith(SCHEME)]
+        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in asked}
+        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
+        issuers |= svid_issuers(settings, workload)
         return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock)
 
     async def start(self) -> None:
@@ -126,6 +131,8 @@ class Identity:
             token = verdict
         if token.bound_to is not None and not _holds(token.bound_to, certificate):
             return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
+        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
+            return refused
         return Identified(arrived, routed.route, certificate, token)
 
     def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
@@ -134,7 +141,7 @@ class Identity:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
         if isinstance(unchecked, Refusal):
             return unchecked
-        if refusal := fit(unchecked, demands.authorities, arrived.wall):
+        if refusal := fit(unchecked, demands.authorities, arrived.wall, demands.workloads):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
         return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
