@@ -177,6 +177,7 @@ class Server:
             admission=Admission(settings.connections, configured.trusted_proxies),
             balancers=configured.trusted_proxies if configured.proxy_protocol else None,
             shared=self._shared,
+            users=configured.users,
         )
 
     def _renew(self, old: Generation, generation: Generation, staying: set[str]) -> None:
@@ -185,7 +186,8 @@ class Server:
         for address in staying:
             listener, site = self._listeners[address], generation.sites[address]
             listener.renew(_application(site), generation.contexts[address], generation.handshake_failed)
-            listener.admit(settings.connections, site.reading.trusted_proxies)
+            users = next(one.users for one in settings.listeners if str(one.address) == address)
+            listener.admit(settings.connections, site.reading.trusted_proxies, users)
             for connection in tuple(old.sites[address].connections):
                 left = connection.renew(site, listener.judged_anew(connection.connection))
                 if left is not None:

@@ -27,6 +27,7 @@ from ztproxy.config.values import (
     Network,
     OutputPath,
     UnixAddress,
+    User,
 )
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -127,6 +128,9 @@ class Listener(Section):
     proxy_protocol: bool = False
     """Every connection begins with a PROXY header (v1 or v2) that says who the client is; from `trusted_proxies` only,
     all others are closed. X-Forwarded-For then counts from the client that it names."""
+    users: tuple[User, ...] = ()
+    """Who may connect to a Unix socket, by name or number, as the kernel says who it is; anyone whom the socket's mode
+    lets when empty."""
     hsts: Hsts | None = None
     """Strict-Transport-Security on every response of this listener."""
 
@@ -136,6 +140,8 @@ class Listener(Section):
             raise ValueError(
                 "`proxy_protocol` needs a TCP address, and `trusted_proxies` that may say who the client is"
             )
+        if self.users and not isinstance(self.address, UnixAddress):
+            raise ValueError("`users` belongs to a Unix socket: who connects over TCP the kernel does not say")
         if self.protocol == "https" and not (self.certificates or self.svid):
             raise ValueError("an https listener needs `certificates`, or `svid: true`")
         if self.protocol == "https" and self.redirect_to_https:
