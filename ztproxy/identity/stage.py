@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
+from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
@@ -36,6 +38,7 @@ from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
+from ztproxy.spiffe.workload import Workload
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -69,12 +72,17 @@ class Identity:
         self._possession = possession
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
-        demands = demands_of(settings)
-        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
+        demands = demands_of(settings, workload)
+        asked = {
+            issuer.issuer: _Asked(issuer, settings, clock)
+            for issuer in settings.issuers
+            if not issuer.issuer.startswith(SCHEME)
+        }
         issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values()]
+        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
+        issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
         possession = possession_of(settings, clock.wall)
         knowledge = knowledge_of(settings, clock)
@@ -206,6 +214,8 @@ class Identity:
             token = verdict
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
+        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
+            return refused
         if not proven or self._possession is None:
             return Identified(arrived, routed.route, certificate, token)
         told = await self._possession.check(arrived, token)
@@ -226,7 +236,7 @@ class Identity:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
         if isinstance(unchecked, Refusal):
             return unchecked
-        if refusal := fit(unchecked, demands.authorities, arrived.wall):
+        if refusal := fit(unchecked, demands.authorities, arrived.wall, demands.workloads):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
         if revocation is None:

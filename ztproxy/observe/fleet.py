@@ -52,6 +52,8 @@ class Reloads(msgspec.Struct, frozen=True):
     last_failure: float | None = None
     problems: tuple[str, ...] = ()
     """Of the last reload, if it failed; what was there before is still in use."""
+    identity: str = ""
+    """Why the workload identity in use may not be the newest; empty when it is, and without `spiffe`."""
 
 
 class FleetStatus(msgspec.Struct, frozen=True):

@@ -35,6 +35,8 @@ def _workers(status: FleetStatus) -> Iterator[str]:
             yield f"worker {worker.number} died, {worker.restarts + 1} times by now, and is not replaced yet"
     for problem in status.reloads.problems:
         yield f"the last reload failed, and what was there before is still in use: {problem}"
+    if status.reloads.identity:
+        yield f"workload identity: what was known before is still in use: {status.reloads.identity}"
     if len(status.policies) > 1:
         revisions = ", ".join(policy.revision[:12] for policy in status.policies)
         yield f"workers decide by different policies: {revisions}"

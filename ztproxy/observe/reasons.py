@@ -42,7 +42,11 @@ REMEDIES: dict[Reason, str] = {
         "cannot be read. `detail` says which."
     ),
     Reason.CERTIFICATE_UNTRUSTED_HERE: (
-        "The listener trusts its authority, this route does not: see the route's `authorities`."
+        "The listener trusts its authority, this route does not: see the route's `authorities`. Of a workload: its own "
+        "trust domain's bundle does not vouch for its SPIFFE ID, or it is no X509-SVID. `detail` says which."
+    ),
+    Reason.SPIFFE_ID_REFUSED: (
+        "The SVID is sound, and the route's `spiffe_ids` do not name this workload: see docs/workloads.md for patterns."
     ),
     Reason.CERTIFICATE_REVOKED: "A list or an OCSP answer of its authority says so, or that of an intermediate.",
     Reason.REVOCATION_UNKNOWN: (
