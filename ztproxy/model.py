@@ -55,6 +55,8 @@ class Reason(Enum):
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
 
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
+
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
     UPSTREAM_TLS_FAILED = ("upstream-tls-failed", 502, "The application could not be verified.")
@@ -127,6 +129,9 @@ class Token(msgspec.Struct, frozen=True):
     issued_at: float | None
     expires_at: float
     key_id: str | None
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
 
 
 class Connection(msgspec.Struct, frozen=True, weakref=True):

@@ -69,7 +69,8 @@ class Parts(msgspec.Struct, frozen=True):
     def pipeline(self, decisions: DecisionLog | None) -> Decide:
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
-        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
+        kept = 300 if self.settings.assertion is None else int(self.settings.assertion.key_cache)
+        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=%d" % kept))
         reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
         routes = self.settings.routes
         return readable(Pipeline(particular.build(routes), self.identity, self.limits, policy, reserved), routes)

@@ -7,11 +7,12 @@ every path absolute.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.assertions import Assertion
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.groups import Groups
 from ztproxy.config.limits import Limits
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
@@ -25,16 +26,10 @@ from ztproxy.config.values import (
     Network,
     OutputPath,
     UnixAddress,
+    Url,
 )
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-
-
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
 
 
 def _log_target(value: str, info: ValidationInfo) -> str:
@@ -44,7 +39,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
-Url = Annotated[str, AfterValidator(_https)]
 
 
 class KeyPair(Section):
@@ -162,6 +156,8 @@ class Issuer(Section):
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
     """How long its last good keys stay in use while it cannot be reached."""
+    groups: Groups | None = None
+    """What its tokens say about groups and roles; nothing when absent."""
 
 
 class Logs(Section):
@@ -170,15 +166,6 @@ class Logs(Section):
     access: LogTarget = "stdout"
     decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
-
-
-class Assertion(Section):
-    """The signed statement of who asks, made for upstreams."""
-
-    key: OutputPath
-    """ES256 private key, PEM; made at first start if absent."""
-    issuer: Url
-    lifetime: Duration = 60.0
 
 
 class Decisions(Section):

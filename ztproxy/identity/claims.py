@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.identity.strict_json import MalformedError, decode_base64url
 from ztproxy.identity.tokens import UnverifiedToken, is_name, malformed
 from ztproxy.model import Reason, Refusal, Token
@@ -24,6 +25,8 @@ class Expected(msgspec.Struct, frozen=True):
 
     audiences: frozenset[str]
     leeway: float
+    groups: GroupMapping | None = None
+    """What they say about groups; None: nobody looks."""
 
 
 def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now: float) -> Token | Refusal:
@@ -55,6 +58,7 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         return Refusal(Reason.TOKEN_EXPIRED)
     if max(not_before or 0, issued_at or 0) > now + expected.leeway:
         return Refusal(Reason.TOKEN_NOT_YET_VALID)
+    groups, roles = NOWHERE if expected.groups is None else expected.groups.of(claims)
     return Token(
         digest=signed.digest,
         issuer=signed.issuer,
@@ -66,6 +70,8 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         issued_at=issued_at,
         expires_at=expires_at,
         key_id=key_id,
+        groups=groups,
+        roles=roles,
     )
 
 

@@ -16,6 +16,7 @@ from ztproxy.identity.demands import Demands, demands_of
 from ztproxy.identity.discovery import fetch_keys
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import Clock, KeyStore
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.revocation import Revocation
@@ -177,5 +178,6 @@ def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
         clock,
         source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
     )
-    expected = Expected(frozenset(issuer.audiences), issuer.leeway)
+    groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
+    expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
     return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

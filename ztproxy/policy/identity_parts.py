@@ -35,6 +35,8 @@ class TokenPart(msgspec.Struct, frozen=True):
     bound_to: str | None
     issued_at: str | None
     expires_at: str
+    groups: tuple[str, ...]
+    roles: tuple[str, ...]
 
 
 def _time(seconds: float) -> str:
@@ -70,4 +72,6 @@ def token_part(token: Token) -> TokenPart:
         token.bound_to,
         _time(token.issued_at) if token.issued_at is not None else None,
         _time(token.expires_at),
+        token.groups,
+        token.roles,
     )
