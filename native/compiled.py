@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
+    "claim_path.py",
     "edge/answering.py",
     "edge/canonical.py",
     "edge/collecting.py",

@@ -70,6 +70,8 @@ class Reason(Enum):
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
 
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
+
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
     UPSTREAM_TLS_FAILED = ("upstream-tls-failed", 502, "The application could not be verified.")
@@ -150,6 +152,9 @@ class Token(msgspec.Struct, frozen=True):
     """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
     bound_key: str | None = None
     """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
 
 
 class StepUp(msgspec.Struct, frozen=True, gc=False):

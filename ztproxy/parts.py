@@ -73,7 +73,8 @@ class Parts(msgspec.Struct, frozen=True):
     def pipeline(self, decisions: DecisionLog | None) -> Decide:
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
-        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
+        kept = 300 if self.settings.assertion is None else int(self.settings.assertion.key_cache)
+        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=%d" % kept))
         reserved = Reserved({JWKS: always(Answer(200, fields, self.upstreams.jwks())), **self.identity.reserved})
         routes = self.settings.routes
         return readable(

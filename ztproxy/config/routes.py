@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.cross_origin import Cors
 from ztproxy.config.dpop import Binding
 from ztproxy.config.header_rules import HeaderRules, folded
@@ -54,6 +55,8 @@ class Route(Section):
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
+    assertion: RouteAssertion | Literal["off"] = RouteAssertion()
+    """What the upstream is told about who asks, where that differs from `assertion`; `off`: nothing that is signed."""
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()

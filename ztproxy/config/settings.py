@@ -7,12 +7,13 @@ every path absolute.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.assertions import Assertion
 from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.groups import Groups
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
@@ -32,19 +33,14 @@ from ztproxy.config.values import (
     Network,
     OutputPath,
     UnixAddress,
+    Url,
     User,
+    parse_url,
 )
 
 
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
-
-
 def _issuer(value: str) -> str:
-    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else _https(value)
+    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else parse_url(value)
 
 
 def _log_target(value: str, info: ValidationInfo) -> str:
@@ -54,7 +50,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
-Url = Annotated[str, AfterValidator(_https)]
 IssuerName = Annotated[str, AfterValidator(_issuer)]
 
 
@@ -211,6 +206,8 @@ class Issuer(Section):
     binding: Binding = "none"
     """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
     key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""
+    groups: Groups | None = None
+    """What its tokens say about groups and roles; nothing when absent."""
 
 
 class Logs(Section):
@@ -219,15 +216,6 @@ class Logs(Section):
     access: LogTarget = "stdout"
     decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
-
-
-class Assertion(Section):
-    """The signed statement of who asks, made for upstreams."""
-
-    key: OutputPath
-    """ES256 private key, PEM; made at first start if absent."""
-    issuer: Url
-    lifetime: Duration = 60.0
 
 
 class Decisions(Section):

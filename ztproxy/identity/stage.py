@@ -27,6 +27,7 @@ from ztproxy.identity.discovery import (
 )
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -302,4 +303,6 @@ class _Asked:
             self._clock,
             source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
         )
-        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)
+        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
+        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
+        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

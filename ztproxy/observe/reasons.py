@@ -152,6 +152,10 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
+    Reason.ASSERTION_TOO_LARGE: (
+        "A claim that `assertion.claims` takes over is larger than 4 KiB, or all are larger than 16 KiB, as JSON; the "
+        "log says which. Take over a part of it, or groups by way of `issuers[].groups.map`."
+    ),
     Reason.UPSTREAM_UNREACHABLE: (
         "No server of the route accepts connections, or none passes `upstream.health`. The log names the cause."
     ),
