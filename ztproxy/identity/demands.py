@@ -35,6 +35,8 @@ class Demands(msgspec.Struct, frozen=True):
     """What a token may be presented under."""
     workloads: Workloads | None = None
     """Which workloads count; None where there is no workload identity."""
+    login: str | None = None
+    """The issuer whose sessions count; None: cookies are not looked at."""
 
 
 def demands_of(settings: Settings, workload: Workload | None = None) -> Mapping[str, Demands]:
@@ -58,6 +60,7 @@ def _demands_of(
         bindings=bindings,
         schemes=_schemes(settings, set(bindings.values())),
         workloads=None if workload is None else _workloads_of(route, settings, workload),
+        login=route.login,
     )
 
 

@@ -32,14 +32,19 @@ from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
 from ztproxy.identity.listeners import Knowledge, knowledge_of
+from ztproxy.identity.login.building import clients, login_issuers
+from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
 from ztproxy.spiffe.workload import Workload
+from ztproxy.store.records_memory import MemoryRecords
+from ztproxy.store.ring import load_or_create
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -61,6 +66,7 @@ class Identity:
         *,
         metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
@@ -71,6 +77,7 @@ class Identity:
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
+        self._logins = logins
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
@@ -85,9 +92,16 @@ class Identity:
         stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
         issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
-        possession = possession_of(settings, clock.wall)
-        knowledge = knowledge_of(settings, clock)
-        return cls(demands, knowledge, stores, Bearers(issuers), clock, metadata=metadata, possession=possession)
+        return cls(
+            demands,
+            knowledge_of(settings, clock),
+            stores,
+            Bearers(issuers),
+            clock,
+            metadata=metadata,
+            possession=possession_of(settings, clock.wall),
+            logins=_logins(settings, issuers, metadata, clock) if settings.login else None,
+        )
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
@@ -167,7 +181,7 @@ class Identity:
     @property
     def reserved(self) -> Mapping[str, Meet]:
         """The reserved paths that belong to this stage."""
-        return {}
+        return {} if self._logins is None else self._logins.reserved
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -187,7 +201,11 @@ class Identity:
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        return self._challenged(refusal, identified.arrived, self._demands[identified.route])
+        demands, token = self._demands[identified.route], identified.token
+        asked = self._challenged(refusal, identified.arrived, demands)
+        if self._logins is None or demands.login is None or (token is not None and token.session is None):
+            return asked
+        return await self._logins.step_up(identified, asked)
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -201,10 +219,18 @@ class Identity:
             certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
+        if self._logins is not None and demands.login is not None and not arrived.unverified_authorization:
+            found = await self._logins.context.sessions.find(arrived, demands.login)
+            if isinstance(found, Refusal):
+                return found
+            if found is not None:
+                return Identified(arrived, routed.route, certificate, found.token)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
+            if presented.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+                return await self._logins.required(routed)
             return self._challenged(presented, arrived, demands)
         bearer, digest, proven = presented
         token = self._bearers.recall(digest, demands.issuers, arrived.wall)
@@ -274,6 +300,14 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
+
+
+def _logins(
+    settings: Settings, issuers: Mapping[str, TrustedIssuer], metadata: Mapping[str, MetadataStore], clock: Clock
+) -> Logins:
+    ring = load_or_create(settings.sessions.keys or settings.state / "session.keys")
+    sessions = Sessions(MemoryRecords(), ring, settings.sessions, dict(clients(settings.login)))
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:
