@@ -357,7 +357,7 @@ class Exchange(Answering):
 
     def _collect(self, wanted: WithContent) -> None:
         """Take the content here; the answer is made out of it."""
-        self.maximum = wanted.maximum
+        self.maximum = float(wanted.maximum)
         if self._is_too_much:
             self.outcome = Refused(TOO_MUCH, wanted.at)
             return self.answer_refusal(TOO_MUCH)

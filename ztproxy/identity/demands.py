@@ -12,8 +12,8 @@ from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import der_of, read_authorities
 from ztproxy.identity.binding import joined
 from ztproxy.identity.challenge import BEARER, Schemes
-from ztproxy.identity.discovery import is_https
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.metadata import is_https
 
 
 class Demands(msgspec.Struct, frozen=True):

@@ -13,11 +13,9 @@ from jwt.exceptions import InvalidKeyError
 
 from ztproxy.identity.strict_json import MalformedError, decode_base64url, encode_base64url, read_object
 from ztproxy.identity.tokens import is_name
+from ztproxy.identity.weak_rsa import is_weak
 
 MAXIMUM_KEYS = 100
-_RSA_BITS = range(2048, 8193)
-"""Below it a key is weak, above it verifying is a way to keep us busy."""
-_SMALLEST_EXPONENT = 65537
 _ALGORITHMS: Final[Mapping[str, Algorithm]] = get_default_algorithms()
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -153,10 +151,6 @@ def _load(kind: tuple[str, str | None], public: Mapping[str, Any]) -> Any:
         key = _ALGORITHMS[_READ_BY[kind]].from_jwk(dict(public))
     except (ValueError, InvalidKeyError):
         return None
-    if isinstance(key, RSAPublicKey):
-        numbers = key.public_numbers()
-        if key.key_size not in _RSA_BITS or not numbers.n & 1:
-            return None
-        if not numbers.e & 1 or not _SMALLEST_EXPONENT <= numbers.e < 2**32:
-            return None
+    if isinstance(key, RSAPublicKey) and is_weak(key):
+        return None
     return key

@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.identity.authorities import trust_in
@@ -14,15 +14,22 @@ from ztproxy.identity.binding import objection
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import fetch_keys
+from ztproxy.identity.discovery import (
+    MetadataStore,
+    fetch_keys,
+    fetch_metadata,
+    place_of_keys,
+    saved_keys,
+    saved_metadata,
+)
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.issuers import Clock, KeyStore
+from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
-from ztproxy.identity.saved_keys import SavedKeys
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
@@ -45,12 +52,15 @@ class Identity:
         bearers: Bearers,
         clock: Clock,
         *,
+        metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
     ) -> None:
         self._demands = demands
         self._listeners = revocation
         self._revocation = {listener: one.revocation for listener, one in revocation.items()}
         self._stores = stores
+        self.metadata = metadata
+        """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
@@ -60,36 +70,44 @@ class Identity:
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings)
-        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in settings.issuers}
+        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
+        issuers = {name: one.trusted() for name, one in asked.items()}
         stores = [issuer.store for issuer in issuers.values()]
+        metadata = {name: one.metadata for name, one in asked.items()}
         possession = possession_of(settings, clock.wall)
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock, possession=possession)
+        return cls(
+            demands, revocation_of(settings), stores, Bearers(issuers), clock, metadata=metadata, possession=possession
+        )
 
     async def start(self) -> None:
-        """Take up saved keys and begin to fetch; does not wait for any issuer."""
+        """Take up what was saved and begin to fetch; does not wait for any issuer."""
+        for one in self._kept():
+            if not one.taken_over:
+                one.load()
         for store in self._stores:
-            if not store.taken_over:
-                store.load()
-            store.start()
+            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
         create_task = asyncio.get_running_loop().create_task
         self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
 
     def take_over(self, previous: "Identity") -> None:
-        """Go on with the keys of issuers that are the same, and with used proofs; tokens are judged anew."""
+        """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
         if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
             self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
         known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
         for store in self._stores:
             if before := known.get(store.issuer):
                 store.take_over(before.standing())
+        for issuer, metadata in self.metadata.items():
+            if earlier := previous.metadata.get(issuer):
+                metadata.take_over(earlier.standing())
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for store in self._stores:
-            await store.close()
+        for one in self._kept():
+            await one.close()
         if self._possession is not None:
             await self._possession.replays.close()
 
@@ -100,6 +118,11 @@ class Identity:
             yield from (f"{address}: {fact}" for fact in revocation.summary(now))
         for store in self._stores:
             yield store.summary(now)
+
+    def _kept(self) -> Iterator[Kept[Any]]:
+        """All that is kept of issuers."""
+        yield from self._stores
+        yield from self.metadata.values()
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -218,15 +241,31 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     return found
 
 
-def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
-    trust = trust_in(issuer.authorities, f"issuers[{issuer.issuer}].authorities")
-    store = KeyStore(
-        issuer.issuer,
-        partial(fetch_keys, Fetcher(trust), issuer.issuer, issuer.jwks_uri),
-        SavedKeys(settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-        issuer.max_stale,
-        clock,
-        source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-    )
-    expected = Expected(frozenset(issuer.audiences), issuer.leeway)
-    return TrustedIssuer(frozenset(issuer.algorithms), expected, store)
+class _Asked:
+    """An issuer's servers, and what is asked of them."""
+
+    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
+        name = issuer.issuer
+        self._issuer, self._settings, self._clock = issuer, settings, clock
+        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
+        self.metadata = MetadataStore(
+            name,
+            partial(fetch_metadata, self._fetcher, name),
+            saved_metadata(settings.state / "metadata", name),
+            issuer.max_stale,
+            clock,
+            source=(name, issuer.authorities),
+        )
+
+    def trusted(self) -> TrustedIssuer:
+        """What the verdict on its tokens rests on."""
+        issuer = self._issuer
+        store = KeyStore(
+            issuer.issuer,
+            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
+            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
+            issuer.max_stale,
+            self._clock,
+            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
+        )
+        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)

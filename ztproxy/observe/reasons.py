@@ -88,6 +88,35 @@ REMEDIES: dict[Reason, str] = {
     Reason.PROOF_STORE_UNAVAILABLE: (
         "The store of used proofs (`dpop.replay`) is away, or full (`dpop.maximum_proofs`). The log says which."
     ),
+    Reason.SESSION_UNREADABLE: (
+        "Several cookies `__Host-ztproxy-id`, or one that ztproxy did not make: something between, or another "
+        "program on this host, makes cookies of that name. A login in the browser replaces them."
+    ),
+    Reason.SESSION_ENDED: (
+        "Logged out, revoked, over (`sessions.idle`, `sessions.lifetime`), or its issuer refused to refresh it, while "
+        "a stream was open. Log in again."
+    ),
+    Reason.SESSION_CHANGED: (
+        "The issuer says something else about the person than when the stream began, so it ends and is judged anew "
+        "when the client connects again."
+    ),
+    Reason.SESSION_TOO_LARGE: (
+        "Claims and tokens of this login have more than 64 KiB together. Have the issuer send fewer claims (often "
+        "groups); the log says how large it was."
+    ),
+    Reason.SESSION_STORE_UNAVAILABLE: (
+        "`sessions.storage` does not answer in `sessions.timeout`, and who asks cannot be known without it. Requests "
+        "with tokens and routes without `login` go on. The log names the cause."
+    ),
+    Reason.SESSIONS_FULL: (
+        "`sessions.storage` has no room for one more login; those who are logged in stay so. Raise `sessions.maximum`, "
+        "or lower `sessions.idle`."
+    ),
+    Reason.CROSS_SITE_REFUSED: (
+        "A request that could change something, or a WebSocket, came with a session's cookie, but not from a page of "
+        "this very origin: `Origin` is another's, or there is neither `Origin` nor `Sec-Fetch-Site`. Scripts use a "
+        "token; for pages of other origins name them in the route's `cors` with `credentials`."
+    ),
     Reason.STEP_UP_REQUIRED: (
         "The policy's `step_up` wants a stronger (`acr`) or more recent (`auth_time`) login than the token's. A "
         "browser with a session is sent to log in again; others ask their issuer for what `WWW-Authenticate` names."
@@ -95,6 +124,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.ISSUER_KEYS_UNAVAILABLE: (
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
+    ),
+    Reason.ISSUER_UNAVAILABLE: (
+        "Somebody wants to log in, and what the issuer says about itself (its discovery document) was never fetched or "
+        "is older than `max_stale`. Who is logged in already is not concerned. The log says why it cannot be fetched."
     ),
     Reason.POLICY_DENIED: (
         "The policy says no; its reasons stand in the decision log, and in the answer with `policy.show_reasons: "
