@@ -31,6 +31,7 @@ class Reason(Enum):
     CERTIFICATE_EXPIRED = ("certificate-expired", 403, "The client certificate is outside its validity period.")
     CERTIFICATE_UNSUITABLE = ("certificate-unsuitable", 403, "The certificate is not one for a client.")
     CERTIFICATE_UNTRUSTED_HERE = ("certificate-untrusted-here", 403, "The certificate's authority does not count here.")
+    SPIFFE_ID_REFUSED = ("spiffe-id-refused", 403, "The workload's SPIFFE ID does not count here.")
     CERTIFICATE_REVOKED = ("certificate-revoked", 403, "The client certificate was revoked.")
     REVOCATION_UNKNOWN = ("revocation-unknown", 403, "Whether the client certificate was revoked is not known.")
 

@@ -176,6 +176,20 @@ def write_rate(rate: Rate) -> str:
     return f"{rate.limit}/{next(name for name, period in _PERIODS.items() if period == rate.period)}"
 
 
+def parse_user(value: object) -> int:
+    """A user's number, from its name or the number itself."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32:
+        return value
+    if isinstance(value, str):
+        try:
+            import pwd  # noqa: PLC0415 - absent on Windows
+
+            return pwd.getpwnam(value).pw_uid
+        except (ImportError, KeyError):
+            raise ValueError(f"this machine knows no user {value}") from None
+    raise ValueError("a user is a name, or a number")
+
+
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
@@ -198,6 +212,7 @@ AddressValue = Annotated[
     PlainSerializer(str),
     _text(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443", "unix:/run/ztproxy.sock"),
 ]
+User = Annotated[int, BeforeValidator(parse_user), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     PlainValidator(parse_network),
