@@ -43,6 +43,7 @@ MODULES = (
     "identity/fitness.py",
     "identity/possession.py",
     "identity/replays_machine.py",
+    "identity/revocation.py",
     "identity/stage.py",
     "identity/workloads.py",
     "limits/bucket.py",

@@ -1,6 +1,5 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -110,10 +109,7 @@ class Identity:
                 one.load()
         for store in self._stores:
             store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
-        if self._revocation:
-            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
-        for authority in self._knowledge.authorities.values():
-            authority.start()
+        self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
@@ -130,8 +126,7 @@ class Identity:
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for authority in self._knowledge.authorities.values():
-            await authority.close()
+        await self._knowledge.close()
         for one in self._kept():
             await one.close()
         if self._possession is not None:
