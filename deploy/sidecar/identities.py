@@ -28,6 +28,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """As the sidecar reads it."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -35,7 +36,7 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def made(key: ec.EllipticCurvePrivateKey, lifetime: dt.timedelta, *, ca: bool) -> x509.CertificateBuilder:
     """What both kinds of certificates have."""
-    usage = {name: False for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")}
+    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
     return (
         x509.CertificateBuilder()
         .public_key(key.public_key())
@@ -45,7 +46,12 @@ def made(key: ec.EllipticCurvePrivateKey, lifetime: dt.timedelta, *, ca: bool) -
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(
             x509.KeyUsage(
-                digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, encipher_only=False, decipher_only=False, **usage
+                digital_signature=not ca,
+                key_cert_sign=ca,
+                crl_sign=ca,
+                encipher_only=False,
+                decipher_only=False,
+                **usage,
             ),
             critical=True,
         )
@@ -87,9 +93,7 @@ def svid(folder: Path, service: str, by: tuple[x509.Certificate, ec.EllipticCurv
     )
     (folder / service).mkdir(mode=0o700, exist_ok=True)
     write(folder / service / "svid.key", pem(key))
-    write(
-        folder / service / "svid.pem", builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
+    write(folder / service / "svid.pem", builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A service that knows nothing of TLS or identity: it listens on a Unix socket, and calls others through another.
 
-    python service.py serve NAME APP-SOCKET
-    python service.py call OUTBOUND-SOCKET METHOD URL
+python service.py serve NAME APP-SOCKET
+python service.py call OUTBOUND-SOCKET METHOD URL
 """
 
 import http.client
@@ -20,10 +20,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     name = ""
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         certificate = "Client-Cert" in self.headers and "X-Ztproxy-Assertion" in self.headers
-        body = json.dumps({"service": self.name, "method": self.command, "path": self.path, "known": certificate}).encode()
+        body = json.dumps(
+            {"service": self.name, "method": self.command, "path": self.path, "known": certificate}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -40,6 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """HTTP on a Unix socket."""
+
     daemon_threads = True
 
 
@@ -57,6 +61,7 @@ class Outbound(http.client.HTTPConnection):
 
 
 def serve(name: str, path: str) -> None:
+    """Answer the sidecar."""
     Path(path).unlink(missing_ok=True)
     Handler.name = name
     with Server(path, Handler) as server:
@@ -64,6 +69,7 @@ def serve(name: str, path: str) -> None:
 
 
 def call(path: str, method: str, url: str) -> None:
+    """Ask another service."""
     parts = urlsplit(url)
     connection = Outbound(parts.netloc, path)
     connection.request(method, parts.path or "/")

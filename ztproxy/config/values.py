@@ -210,9 +210,7 @@ AddressValue = Annotated[
     PlainSerializer(str),
     _text(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443", "unix:/run/ztproxy.sock"),
 ]
-User = Annotated[
-    int, BeforeValidator(parse_user), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
-]
+User = Annotated[int, BeforeValidator(parse_user), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     PlainValidator(parse_network),
