@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Of a signature by a private key (RFC 7518 §3.1, RFC 8037)."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -182,6 +184,20 @@ def write_rate(rate: Rate) -> str:
     return f"{rate.limit}/{next(name for name, period in _PERIODS.items() if period == rate.period)}"
 
 
+def parse_user(value: object) -> int:
+    """A user's number, from its name or the number itself."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32:
+        return value
+    if isinstance(value, str):
+        try:
+            import pwd  # noqa: PLC0415 - absent on Windows
+
+            return pwd.getpwnam(value).pw_uid
+        except (ImportError, KeyError):
+            raise ValueError(f"this machine knows no user {value}") from None
+    raise ValueError("a user is a name, or a number")
+
+
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
@@ -204,6 +220,7 @@ AddressValue = Annotated[
     PlainSerializer(str),
     _text(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443", "unix:/run/ztproxy.sock"),
 ]
+User = Annotated[int, BeforeValidator(parse_user), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     PlainValidator(parse_network),

@@ -4,29 +4,13 @@ Nothing of a request stands in it but our own id and details that we wrote; all 
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Iterable
-from hashlib import sha256
-from html import escape
 
 import msgspec
 
 from ztproxy.model import Answer, Refusal
+from ztproxy.page import COMMON, CONTENT_POLICY, Fact, Page
 
-_COMMON = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:10vh auto;"
-    "padding:0 1rem;background:#fff;color:#1a1a1a}code{overflow-wrap:anywhere}dt{font-weight:600}"
-    "dd{margin:0 0 .75rem}@media(prefers-color-scheme:dark){body{background:#121212;color:#ededed}}"
-)
-_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
-_CONTENT_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-).encode()
 _UNSAFE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 _HTML = ("text/html", "application/xhtml+xml")
@@ -46,7 +30,7 @@ def render(refusal: Refusal, request_id: str, accept: Iterable[bytes], *, show_r
     html = prefers_html(accept)
     body = _page(refusal, request_id, reasons) if html else _problem(refusal, request_id, reasons)
     kind = b"text/html; charset=utf-8" if html else b"application/problem+json"
-    fields = [(b"content-type", kind), *_COMMON, (b"content-security-policy", _CONTENT_POLICY)]
+    fields = [(b"content-type", kind), *COMMON, (b"content-security-policy", CONTENT_POLICY)]
     fields += [(name.lower(), _UNSAFE.sub(b" ", value)) for name, value in refusal.fields]
     return Answer(refusal.status, tuple(fields), body)
 
@@ -81,15 +65,15 @@ def _problem(refusal: Refusal, request_id: str, reasons: list[str]) -> bytes:
 
 
 def _page(refusal: Refusal, request_id: str, reasons: list[str]) -> bytes:
-    title = escape(refusal.reason.title)
-    detail = f"<p>{escape(refusal.detail)}</p>" if refusal.detail else ""
-    items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
-    listed = f"<h2>Reasons</h2><ul>{items}</ul>" if items else ""
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{refusal.status} {title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><main><h1>{title}</h1>{detail}{listed}<dl>"
-        f"<dt>Status</dt><dd>{refusal.status}</dd><dt>Reason</dt><dd><code>{escape(refusal.reason.word)}</code></dd>"
-        f"<dt>Request</dt><dd><code>{escape(request_id)}</code></dd></dl></main></body></html>\n"
+    page = Page(
+        refusal.reason.title,
+        paragraphs=(refusal.detail,) if refusal.detail else (),
+        heading="Reasons",
+        items=tuple(reasons),
+        facts=(
+            Fact("Status", str(refusal.status)),
+            Fact("Reason", refusal.reason.word, code=True),
+            Fact("Request", request_id, code=True),
+        ),
     )
-    return page.encode("utf-8", "replace")
+    return page.html(f"{refusal.status} ")

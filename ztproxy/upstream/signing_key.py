@@ -7,7 +7,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ztproxy.upstream.files import UnusableFileError, create_private
+from ztproxy.store.private_file import create_private
+from ztproxy.upstream.files import UnusableFileError
 from ztproxy.upstream.public_key import public_key
 
 NO_KEYS = b'{"keys":[]}'

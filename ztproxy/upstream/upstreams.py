@@ -9,6 +9,7 @@ from typing import Self
 from ztproxy.config.settings import Settings
 from ztproxy.exchange import Client
 from ztproxy.model import Authorized
+from ztproxy.spiffe.workload import Workload
 from ztproxy.turn import turn_of
 from ztproxy.upstream.addresses import Lookup, look_up
 from ztproxy.upstream.assertion import Assertions, tellings
@@ -43,6 +44,7 @@ class Upstreams:
         previous: "Upstreams | None" = None,
         random: Callable[[], float] = chance.random,
         lookup: Lookup = look_up,
+        workload: Workload | None = None,
         wall: Callable[[], float] = time.time,
     ) -> Self:
         """Read keys and certificates, make keys that are absent; nothing is connected to before `start`.
@@ -54,10 +56,12 @@ class Upstreams:
             previous: whom to take over from.
             random: numbers in [0, 1), for choices and jitter.
             lookup: asks for the addresses of names.
+            workload: our SVID and the bundles of trust domains.
             wall: seconds since 1970; for what files are still good for.
 
         Raises:
             UnusableFileError: naming a file that cannot be used.
+            SpiffeError: our SVID cannot be shown.
         """
         loop = loop or asyncio.get_running_loop()
         assertions, jwks = None, NO_KEYS
@@ -68,7 +72,15 @@ class Upstreams:
         routes: dict[str, Published] = {}
         deadlines = Deadlines(loop, _shortest(settings), lambda now: _sweep(routes, now))
         shared = Shared(
-            Statements(assertions), deadlines, loop, clock, turn_of(loop).at_end, settings.state, random, lookup
+            Statements(assertions),
+            deadlines,
+            loop,
+            clock,
+            turn_of(loop).at_end,
+            settings.state,
+            random,
+            lookup,
+            workload,
         )
         redirects: dict[str, Begin] = {}
         for route in settings.routes:
