@@ -188,7 +188,7 @@ def _assertions(settings: Settings) -> Iterator[tuple[Place, str]]:
     if settings.assertion is not None:
         listed.append((("assertion", "claims"), settings.assertion.claims))
     for index, route in enumerate(settings.routes):
-        if isinstance(route.assertion, str) or route.assertion == RouteAssertion():
+        if route.assertion == RouteAssertion():
             continue
         at: Place = ("routes", index, "assertion")
         if settings.assertion is None:
