@@ -21,6 +21,10 @@ from ztproxy.config import settings
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!aPSK:!kPSK:@SECLEVEL=2"
 """Of TLS 1.2; those of 1.3 are all AEAD with forward secrecy. Level 2: no RSA below 2048 bits, no SHA-1 signatures."""
 
+_POLICY_CHECK = ssl.VerifyFlags(0x80)
+"""X509_V_FLAG_POLICY_CHECK, which the `ssl` module does not name. Without it an authority's demand that certificates
+name a policy (RFC 5280 §4.2.1.11) would be read and not met; with it, and no policy known here, it refuses."""
+
 SniCallback = Callable[[ssl.SSLObject | ssl.SSLSocket, str | None, ssl.SSLContext], None]
 
 
@@ -141,7 +145,7 @@ def _context(listener: settings.Listener, authorities: list[x509.Certificate]) -
     if not context.get_ca_certs():
         raise ContextError(f"{listener.address}: client certificates are asked for, but no authority may issue them")
     # An intermediate named as an authority is trusted itself, so that nobody has to trust all of its root instead.
-    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN | _POLICY_CHECK
     context.verify_mode = ssl.CERT_REQUIRED if mode == "required" else ssl.CERT_OPTIONAL
     return context
 
