@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
-from ztproxy.identity.standing import Standing, by_lists, links_of
 
 from tests.handshake import Judge
 from ztproxy.identity.crl import UnusableListError, lists_in
+from ztproxy.identity.standing import Standing, by_lists, links_of
 
 SPEC = importlib.util.find_spec("cryptography_vectors")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SPEC is None, reason="needs cryptography-vectors: make peers")]
