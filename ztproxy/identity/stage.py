@@ -127,9 +127,9 @@ class Identity:
         for issuer, metadata in self.metadata.items():
             if earlier := previous.metadata.get(issuer):
                 metadata.take_over(earlier.standing())
+        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
-        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
@@ -242,14 +242,13 @@ class Identity:
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return await self._unknown(presented, routed, demands)
+            return await self._by_nothing(presented, routed, demands)
         bearer, digest, proven = presented
-        token = self._bearers.recall(digest, demands.issuers, arrived.wall)
-        if token is None:
-            verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
-            if isinstance(verdict, Refusal):
-                return self._challenged(verdict, arrived, demands)
-            token = verdict
+        token = self._bearers.recall(digest, demands.issuers, arrived.wall) or await self._bearers.verify(
+            bearer, digest, demands.issuers, arrived.wall, arrived.monotonic
+        )
+        if isinstance(token, Refusal):
+            return self._challenged(token, arrived, demands)
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
         if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
@@ -261,12 +260,6 @@ class Identity:
             return self._challenged(told, arrived, demands)
         return Identified(arrived, routed.route, certificate, token, told)
 
-    async def _unknown(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
-        """How a request is met that presents nothing that counts: people log in where they can."""
-        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-            return await self._logins.required(routed)
-        return self._challenged(refusal, routed.arrived, demands)
-
     async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
@@ -275,13 +268,19 @@ class Identity:
     def _by_session(
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
-        """A request and who asks by a session that counts, if it stands for this request."""
-        arrived = routed.arrived
+        """Who asks by a session that counts, unless it does not stand for this very request."""
         if isinstance(session, Refusal):
             return challenged(session)
+        arrived = routed.arrived
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
         return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+
+    async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
+        """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+            return await self._logins.required(routed)
+        return self._challenged(refusal, routed.arrived, demands)
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -351,10 +350,7 @@ def _logins(
     sessions: Sessions,
     clock: Clock,
 ) -> Logins:
-    """How people log in; what refreshes their sessions is given to those."""
-    logins = Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
-    sessions.upkeep.refresh_by(logins.refresh)
-    return logins
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:
