@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.authorities import trust_in
+from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
+from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
@@ -24,18 +27,22 @@ from ztproxy.identity.discovery import (
 )
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
-from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.known import summary as revocation_summary
+from ztproxy.identity.listeners import Knowledge, knowledge_of
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
+from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
+from ztproxy.spiffe.workload import Workload
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -50,7 +57,7 @@ class Identity:
     def __init__(
         self,
         demands: Mapping[str, Demands],
-        revocation: Mapping[str, ListenerRevocation],
+        knowledge: Knowledge,
         stores: Sequence[KeyStore],
         bearers: Bearers,
         clock: Clock,
@@ -60,8 +67,8 @@ class Identity:
         sessions: Sessions | None = None,
     ) -> None:
         self._demands = demands
-        self._listeners = revocation
-        self._revocation = {listener: one.revocation for listener, one in revocation.items()}
+        self._knowledge = knowledge
+        self._revocation = knowledge.listeners
         self._stores = stores
         self.metadata = metadata
         """What each issuer says about itself, by its name."""
@@ -70,20 +77,25 @@ class Identity:
         self._possession = possession
         self.sessions = sessions
         """None where nobody logs in."""
-        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
-        demands = demands_of(settings)
-        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
+        demands = demands_of(settings, workload)
+        asked = {
+            issuer.issuer: _Asked(issuer, settings, clock)
+            for issuer in settings.issuers
+            if not issuer.issuer.startswith(SCHEME)
+        }
         issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values()]
+        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
+        issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
         possession = possession_of(settings, clock.wall)
+        knowledge = knowledge_of(settings, clock)
         return cls(
             demands,
-            revocation_of(settings),
+            knowledge,
             stores,
             Bearers(issuers),
             clock,
@@ -99,8 +111,10 @@ class Identity:
                 one.load()
         for store in self._stores:
             store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
-        create_task = asyncio.get_running_loop().create_task
-        self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
+        if self._revocation:
+            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
+        for authority in self._knowledge.authorities.values():
+            authority.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
@@ -113,14 +127,14 @@ class Identity:
         for issuer, metadata in self.metadata.items():
             if earlier := previous.metadata.get(issuer):
                 metadata.take_over(earlier.standing())
+        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for authority in self._knowledge.authorities.values():
+            await authority.close()
         for one in self._kept():
             await one.close()
         if self._possession is not None:
@@ -131,8 +145,7 @@ class Identity:
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
         now = self._clock.wall()
-        for address, revocation in self._revocation.items():
-            yield from (f"{address}: {fact}" for fact in revocation.summary(now))
+        yield from revocation_summary(self._knowledge.authorities.values(), now)
         for store in self._stores:
             yield store.summary(now)
 
@@ -148,7 +161,7 @@ class Identity:
 
     @property
     def revocation(self) -> Mapping[str, Revocation]:
-        """By listener that has revocation lists."""
+        """By listener that knows anything about revoked certificates."""
         return self._revocation
 
     @property
@@ -156,12 +169,19 @@ class Identity:
         """How proofs are judged, where they are understood."""
         return self._possession
 
+    @property
+    def authorities(self) -> Collection[Authority]:
+        """Whose revoked certificates are known."""
+        return self._knowledge.authorities.values()
+
     def unready(self) -> Iterator[str]:
-        """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
+        """Issuers whose tokens cannot be verified because no keys of theirs are known, and the like of authorities."""
         now = self._clock.wall()
         for store in self._stores:
             if now >= store.usable_until:
                 yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
+        for revocation in self._revocation.values():
+            yield from revocation.unready()
 
     @property
     def reserved(self) -> Mapping[str, Meet]:
@@ -198,21 +218,22 @@ class Identity:
         return self._challenged(refusal, identified.arrived, self._demands[identified.route])
 
     async def identify(self, routed: Routed) -> Identified | Met:
-        """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
+        """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
+
+        That is an issuer's keys, or whether a certificate was revoked, while it is asked for the first time.
+        """
         arrived = routed.arrived
         demands = self._demands[routed.route]
         certificate = self._certificate(arrived, demands)
+        if isinstance(certificate, Verdict):
+            certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
         if self.sessions is not None and _by_cookie(arrived, demands):
-            session = self.sessions.recall(arrived, demands.login) or await self._session(
-                self.sessions, arrived, demands
-            )
-            if isinstance(session, Refusal):
-                return challenged(session)
+            known = self.sessions.recall(arrived, demands.login)
+            session = known or await self._session(self.sessions, arrived, demands)
             if session is not None:
-                refusal = self._cannot_stand(session, certificate, arrived, demands)
-                return refusal or Identified(arrived, routed.route, certificate, session)
+                return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
@@ -227,6 +248,8 @@ class Identity:
             token = verdict
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
+        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
+            return refused
         if not proven or self._possession is None:
             return Identified(arrived, routed.route, certificate, token)
         told = await self._possession.check(arrived, token)
@@ -234,18 +257,22 @@ class Identity:
             return self._challenged(told, arrived, demands)
         return Identified(arrived, routed.route, certificate, token, told)
 
-    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+    @staticmethod
+    async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
         return found.token if isinstance(found, Found) else found
 
-    def _cannot_stand(
-        self, session: Token, certificate: Certificate | None, arrived: Arrived, demands: Demands
-    ) -> Refusal | None:
-        """Why a session that counts does not stand for this request."""
+    def _by_session(
+        self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
+    ) -> Identified | Refusal:
+        """What comes of a session: it stands for the request, unless another site's page asks."""
+        arrived = routed.arrived
+        if isinstance(session, Refusal):
+            return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived)
+        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -253,16 +280,26 @@ class Identity:
         nonce = None if possession is None else possession.nonce(arrived.wall)
         return challenged(refusal, demands.schemes, nonce)
 
-    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
+    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | Verdict | None:
+        """The certificate that counts; a verdict where something is being asked that may change it soon."""
         unchecked = arrived.connection.unchecked_certificate
         if unchecked is None:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
         if isinstance(unchecked, Refusal):
             return unchecked
-        if refusal := fit(unchecked, demands.authorities, arrived.wall):
+        if refusal := fit(unchecked, demands.authorities, arrived.wall, demands.workloads):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
-        return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
+        if revocation is None:
+            return unchecked
+        verdict = revocation.verdict(unchecked, arrived.wall)
+        return verdict if verdict.first is not None else revocation.outcome(verdict, arrived.wall)
+
+    async def _settled(self, verdict: Verdict, arrived: Arrived) -> Certificate | Refusal:
+        """The outcome once there is a first answer about a certificate, or it has been waited for long enough."""
+        revocation = self._revocation[arrived.connection.listener]
+        settled = await revocation.settled(verdict, self._clock)
+        return revocation.outcome(settled, self._clock.wall())
 
 
 def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
@@ -325,4 +362,6 @@ class _Asked:
             self._clock,
             source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
         )
-        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)
+        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
+        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
+        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)
