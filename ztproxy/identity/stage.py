@@ -233,9 +233,8 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         if self.sessions is not None and _by_cookie(arrived, demands):
-            session = self.sessions.recall(arrived, demands.login) or await self._session(
-                self.sessions, arrived, demands
-            )
+            known = self.sessions.recall(arrived, demands.login)
+            session = known or await self._session(self.sessions, arrived, demands)
             if session is not None:
                 return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
@@ -260,7 +259,8 @@ class Identity:
             return self._challenged(told, arrived, demands)
         return Identified(arrived, routed.route, certificate, token, told)
 
-    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+    @staticmethod
+    async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
         return found.token if isinstance(found, Found) else found
@@ -269,9 +269,9 @@ class Identity:
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
         """Who asks by a session that counts, unless it does not stand for this very request."""
-        if isinstance(session, Refusal):
-            return challenged(session)
         arrived = routed.arrived
+        if isinstance(session, Refusal):
+            return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
         return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
