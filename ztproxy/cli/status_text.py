@@ -99,8 +99,7 @@ def _revocation(one: RevocationStatus, now: float) -> Row:
     left = ("-" if ocsp else "never") if one.next_update is None else _in(one.next_update - now)
     made = "never" if one.this_update is None else _ago(now - one.this_update)
     state = f"{one.failures} failures" if one.failures else "ok"
-    source = f"{one.source} (delta)" if one.kind == "delta" else one.source
-    return one.listener, one.authority, source, str(one.revoked), made, left, state
+    return one.listener, one.authority, one.source, str(one.revoked), made, left, state
 
 
 def _server(one: ServerStatus) -> Row:
