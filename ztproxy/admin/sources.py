@@ -1,5 +1,6 @@
 """What the parts of a worker say of themselves, in the words of a status."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from ztproxy.identity.issuers import KeyStore
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
+    BundleStatus,
     CertificateStatus,
     IssuerStatus,
     Judging,
@@ -28,8 +30,10 @@ from ztproxy.observe.status import (
     RevocationStatus,
     ServerStatus,
     StreamsStatus,
+    WorkloadStatus,
 )
 from ztproxy.parts import Parts
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import Upstreams
 
 
@@ -70,6 +74,7 @@ class BasisOf:
             tuple(_issuer(store, now) for store in parts.identity.stores),
             self._certificates,
             tuple(_revocation(parts)),
+            None if parts.workload is None else _workload(parts.workload),
         )
 
 
@@ -91,6 +96,20 @@ def _revocation(parts: Parts) -> Iterator[RevocationStatus]:
         for one in revocation.lists:
             next_update = None if one.next_update == float("-inf") else one.next_update
             yield RevocationStatus(address, one.name, len(one.revoked), one.this_update, next_update)
+
+
+def _workload(workload: Workload) -> WorkloadStatus:
+    svid = workload.svid
+    return WorkloadStatus(
+        workload.source,
+        None if svid is None else svid.spiffe_id,
+        None if svid is None else svid.not_before,
+        None if svid is None else svid.not_after,
+        tuple(
+            BundleStatus(name, len(bundle.authorities), len(json.loads(bundle.keys)["keys"]), bundle.since)
+            for name, bundle in workload.bundles.items()
+        ),
+    )
 
 
 def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:
