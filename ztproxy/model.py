@@ -5,7 +5,7 @@ code. All of them are frozen `msgspec` structs: making one costs less than a ten
 takes part in a cycle, so the collector need not look at them (`gc=False`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from typing import Any
 
@@ -45,7 +45,25 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
+    SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
+    SESSION_ENDED = ("session-ended", 401, "The session has ended.")
+    SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
+    SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
+    SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
+    CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
+    TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
+    PROOF_INVALID = ("proof-invalid", 401, "The proof of the token's key does not hold.")
+    PROOF_REPLAYED = ("proof-replayed", 401, "The proof of the token's key was used before.")
+    PROOF_NONCE_REQUIRED = ("proof-nonce-required", 401, "The proof of the token's key has no current nonce.")
+    PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
+    STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
     POLICY_UNDEFINED = ("policy-undefined", 403, "The policy says nothing about this request.")
@@ -55,6 +73,8 @@ class Reason(Enum):
     POLICY_UNAVAILABLE = ("policy-unavailable", 503, "The policy engine cannot be reached.")
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
+
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
 
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
@@ -115,19 +135,48 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A bearer token whose signature, issuer, audience and times were verified; times are seconds since 1970."""
+    """A token whose signature, issuer, audience and times were verified; times are seconds since 1970.
+
+    A browser's session is one too, of the kind `session`: what its issuer said at the login, or at the last refresh.
+    """
 
     digest: bytes
-    """SHA-256 of the token as received: names it in caches without holding it."""
+    """SHA-256 of the token as received: names it in caches without holding it. A session's changes with its claims."""
     issuer: str
     subject: str
     audience: tuple[str, ...]
     claims: Mapping[str, Any]
     kind: str
     bound_to: str | None
+    """The fingerprint of the certificate that it is bound to (RFC 8705)."""
     issued_at: float | None
     expires_at: float
     key_id: str | None
+    session: str | None = None
+    """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
+    bound_key: str | None = None
+    """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
+
+
+class StepUp(msgspec.Struct, frozen=True, gc=False):
+    """How strong and how recent a login has to be (RFC 9470)."""
+
+    acr_values: tuple[str, ...] = ()
+    """One of these must be the token's `acr`; empty: any will do."""
+    max_age: int | None = None
+    """Seconds since the token's `auth_time`; None: it may be as old as the token."""
+
+    def met(self, claims: Mapping[str, Any], now: float) -> bool:
+        """Whether a login with these claims does at a time, in seconds since 1970."""
+        if self.acr_values and claims.get("acr") not in self.acr_values:
+            return False
+        if self.max_age is None:
+            return True
+        at = claims.get("auth_time")
+        return isinstance(at, int | float) and not isinstance(at, bool) and now - at <= self.max_age
 
 
 class Connection(msgspec.Struct, frozen=True, weakref=True):
@@ -151,8 +200,9 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
 class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One canonical request, clean of everything that could pose as ours. All later stages are written from it.
 
-    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no name with `_`, none that we set
-    and none that a policy may set. `unverified_authorization` holds every Authorization value received.
+    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no DPoP, no name with `_`, none
+    that we set and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds
+    every Authorization value received, `unverified_proofs` every DPoP value.
     """
 
     request_id: str
@@ -186,6 +236,11 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     notes: Notes = msgspec.field(default_factory=dict)
     """What a stage worked out from `fields` or `unverified_authorization` alone; shared by the requests of a connection
     that repeat them. Each note stands with the very object that it was worked out from, and holds for nothing else."""
+    own_cookies: Fields = ()
+    """Names and values of the cookies under names that are ours alone, as received: whoever sent them may have made
+    them up."""
+    unverified_proofs: tuple[bytes, ...] = ()
+    """Proofs of possession (RFC 9449 §4.1)."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
@@ -209,6 +264,8 @@ class Identified(msgspec.Struct, frozen=True, gc=False):
     route: str
     certificate: Certificate | None
     token: Token | None
+    response_fields: Fields = ()
+    """What the client is told beside the upstream's response, whatever that is."""
 
 
 class LimitStatus(msgspec.Struct, frozen=True, gc=False):
@@ -234,6 +291,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     certificate: Certificate | None
     token: Token | None
     limit: LimitStatus | None
+    response_fields: Fields = ()
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -253,6 +311,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Seconds that the engine took."""
     memo: str = "off"
     """`hit`: remembered, the engine was not asked; `miss`: it was; `off`: nothing is remembered of this policy."""
+    step_up: StepUp | None = None
+    """What the login has to be like, beside all else."""
 
 
 class Authorized(msgspec.Struct, frozen=True, gc=False):
@@ -264,6 +324,19 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     token: Token | None
     limit: LimitStatus | None
     decision: Decision
+    response_fields: Fields = ()
+    """As identity said."""
+
+
+class Right(msgspec.Struct, frozen=True, gc=False):
+    """What the right to an open stream rests on, beside the policy's word."""
+
+    listener: str
+    """The listener's address as configured."""
+    host: str
+    route: str
+    certificate: Certificate | None
+    token: Token | None
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -286,6 +359,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     """The connection cannot be trusted to be in step: close it."""
     decision: Decision | None = None
     limit: LimitStatus | None = None
+    step_up: StepUp | None = None
+    """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:
@@ -318,7 +395,22 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     at: Arrived
 
 
+class WithContent(msgspec.Struct, frozen=True, gc=False):
+    """A request that the proxy answers itself once all its content has come: logins and logouts take forms."""
+
+    maximum: int
+    """Octets of content; more is refused."""
+    answer: Callable[[bytes], Coroutine[Any, Any, Answer | Refusal]]
+    """Makes the answer out of the content."""
+    at: Stage
+
+
+Met = Answer | Refusal | WithContent
+"""How the proxy meets a request that goes no further."""
+Meet = Callable[[Arrived], Coroutine[Any, Any, Met]]
+"""Meets the requests for a path that is the proxy's own."""
 Outcome = Authorized | Refused | Answered
+Decided = Outcome | WithContent
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

@@ -28,11 +28,10 @@ from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
 from ztproxy.routing import by_listener
 from ztproxy.routing.readable import Decide, readable
+from ztproxy.routing.reserved import JWKS, Reserved, always
 from ztproxy.spiffe.errors import SpiffeError
 from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import UnusableFileError, Upstreams
-
-JWKS_PATH = "/.well-known/ztproxy/jwks.json"
 
 Part = TypeVar("Part")
 _UNUSABLE = (
@@ -74,8 +73,9 @@ class Parts(msgspec.Struct, frozen=True):
     def pipeline(self, decisions: DecisionLog | None) -> Decide:
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
-        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
-        reserved = {JWKS_PATH: Answer(200, fields, self.upstreams.jwks())}
+        kept = 300 if self.settings.assertion is None else int(self.settings.assertion.key_cache)
+        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=%d" % kept))
+        reserved = Reserved({JWKS: always(Answer(200, fields, self.upstreams.jwks())), **self.identity.reserved})
         routes = self.settings.routes
         return readable(
             Pipeline(by_listener.build(routes, self.settings.listeners), self.identity, self.limits, policy, reserved),

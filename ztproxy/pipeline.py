@@ -6,7 +6,6 @@ Each stage takes the type before it and returns the next one or a `Refusal`, so 
 argument would not be there. Stages await only what needs I/O; a request that needs none never suspends.
 """
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from ztproxy.model import (
@@ -15,18 +14,19 @@ from ztproxy.model import (
     Answered,
     Arrived,
     Authorized,
+    Decided,
     Identified,
-    Outcome,
+    Meet,
+    Met,
     Preflight,
-    Reason,
     Refusal,
     Refused,
     Routed,
+    Stage,
 )
 
 RESERVED = (".well-known", "ztproxy")
 """What is below belongs to the proxy, on every listener; no route has it."""
-_NOTHING_THERE = Refusal(Reason.ROUTE_NOT_FOUND)
 
 
 class Routing(Protocol):
@@ -38,7 +38,9 @@ class Routing(Protocol):
 class Identity(Protocol):
     """Who asks."""
 
-    async def identify(self, routed: Routed) -> Identified | Refusal: ...
+    async def identify(self, routed: Routed) -> Identified | Met: ...
+
+    async def step_up(self, identified: Identified, refusal: Refusal) -> Met: ...
 
 
 class Limits(Protocol):
@@ -58,41 +60,38 @@ class Policy(Protocol):
 
 
 class Pipeline:
-    """The stages in their order, and what the proxy answers itself by exact path under `/.well-known/ztproxy/`."""
+    """The stages in their order, and what the proxy answers itself under `/.well-known/ztproxy/`."""
 
-    def __init__(
-        self, routing: Routing, identity: Identity, limits: Limits, policy: Policy, reserved: Mapping[str, Answer]
-    ) -> None:
+    def __init__(self, routing: Routing, identity: Identity, limits: Limits, policy: Policy, reserved: Meet) -> None:
         self.routing = routing
         self.identity = identity
         self.limits = limits
         self.policy = policy
         self.reserved = reserved
 
-    async def __call__(self, arrived: Arrived) -> Outcome:
+    async def __call__(self, arrived: Arrived) -> Decided:
         """Authorise one request, or say why not."""
         if refusal := await self.limits.charge_source(arrived):
             return Refused(refusal, arrived)
         if arrived.segments[:2] == RESERVED:
-            answer = self.reserved.get(arrived.path)
-            return Refused(_NOTHING_THERE, arrived) if answer is None else Answered(answer, arrived)
+            return _met(await self.reserved(arrived), arrived)
         routed = self.routing.route(arrived)
         if not isinstance(routed, Routed):
-            return self._met(routed, arrived)
+            passed = self.policy.let_through(routed) if isinstance(routed, Preflight) else routed
+            return passed if isinstance(passed, Authorized) else _met(passed, arrived)
         identified = await self.identity.identify(routed)
-        if isinstance(identified, Refusal):
-            return Refused(identified, routed)
+        if not isinstance(identified, Identified):
+            return _met(identified, routed)
         admitted = await self.limits.admit(identified)
         if isinstance(admitted, Refusal):
             return Refused(admitted, identified)
         authorized = await self.policy.authorize(admitted)
-        if isinstance(authorized, Refusal):
-            return Refused(authorized, admitted)
-        return authorized
+        if isinstance(authorized, Refusal) and authorized.step_up is not None:
+            return _met(await self.identity.step_up(identified, authorized), admitted)
+        return Refused(authorized, admitted) if isinstance(authorized, Refusal) else authorized
 
-    def _met(self, met: Refusal | Answer | Preflight, arrived: Arrived) -> Outcome:
-        """Nothing is there, or a browser asks what a page may ask: known before, and without, who it is."""
-        answer = self.policy.let_through(met) if isinstance(met, Preflight) else met
-        if isinstance(answer, Refusal):
-            return Refused(answer, arrived)
-        return Answered(answer, arrived) if isinstance(answer, Answer) else answer
+
+def _met(met: Met, at: Stage) -> Decided:
+    if isinstance(met, Answer):
+        return Answered(met, at if isinstance(at, Arrived) else at.arrived)
+    return Refused(met, at) if isinstance(met, Refusal) else met

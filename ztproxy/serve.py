@@ -208,7 +208,7 @@ class Server:
         if old is None or old.parts.load is not parts.load:
             parts.load.start(asyncio.get_running_loop())
         self.streams.configure(generation.settings)
-        self.streams.watch(generation.sites.values(), time.time, time.monotonic)
+        self.streams.watch(generation.sites.values(), time.time, time.monotonic, parts.identity.rejudge)
 
     def _retire(self, old: Generation) -> None:
         old.parts.upstreams.retire()

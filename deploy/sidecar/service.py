@@ -74,7 +74,7 @@ def call(path: str, method: str, url: str) -> None:
     connection = Outbound(parts.netloc, path)
     connection.request(method, parts.path or "/")
     response = connection.getresponse()
-    print(response.status, response.read().decode().strip())  # noqa: T201 - a command prints
+    print(response.status, response.read().decode().strip())
 
 
 if __name__ == "__main__":

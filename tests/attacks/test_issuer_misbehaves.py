@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.issuer_server import DISCOVERY, KEYS, World
 from tests.pki import Authority
-from ztproxy.identity import IdentityConfigError, issuers
+from ztproxy.identity import IdentityConfigError, kept
 from ztproxy.model import Identified, Reason
 
 
@@ -23,7 +23,7 @@ async def world(tmp_path):
 @pytest.fixture
 def short(monkeypatch):
     """A fetch may take 0.2 s in all."""
-    monkeypatch.setattr(issuers, "FETCH_TIME", 0.2)
+    monkeypatch.setattr(kept, "FETCH_TIME", 0.2)
 
 
 async def reason(world, identity, bearer):

@@ -4,7 +4,8 @@ import pytest
 
 from ztproxy.config.loading import parse
 from ztproxy.model import Answered, Arrived, Connection, Reason, Refused
-from ztproxy.parts import JWKS_PATH, build
+from ztproxy.parts import build
+from ztproxy.routing.reserved import JWKS
 
 TEXT = """\
 version: 1
@@ -33,10 +34,10 @@ def asked(path):
 
 
 async def test_the_keys_are_the_proxys_answer(pipeline):
-    assert isinstance(await pipeline(asked(JWKS_PATH)), Answered)
+    assert isinstance(await pipeline(asked(JWKS)), Answered)
 
 
-@pytest.mark.parametrize("path", ["/.well-known/ztproxy/", "/.well-known/ztproxy/other", JWKS_PATH + "/x"])
+@pytest.mark.parametrize("path", ["/.well-known/ztproxy/", "/.well-known/ztproxy/other", JWKS + "/x"])
 async def test_nothing_else_below_is_forwarded(pipeline, path):
     outcome = await pipeline(asked(path))
     assert isinstance(outcome, Refused)

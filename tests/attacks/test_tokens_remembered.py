@@ -7,7 +7,7 @@ import pytest
 from tests.issuer_server import World
 from tests.tokens import private_key, public_jwk
 from ztproxy.identity.bearers import Bearers
-from ztproxy.identity.issuers import SHORTEST
+from ztproxy.identity.kept import SHORTEST
 from ztproxy.model import Identified, Reason
 
 

@@ -1,11 +1,13 @@
 import asyncio
 
+import pytest
+
 from tests.edge import Edge, get
 from tests.fakes import RecordingForward, RecordingPipeline
 from tests.raw_server import settings, token
 from tests.websocket import KEY, frame
 from ztproxy.edge.streams import AFTER, Streams
-from ztproxy.model import Authorized, Decision
+from ztproxy.model import Authorized, Decision, Reason, Refusal
 
 HANDSHAKE = get(
     b"/chat",
@@ -160,3 +162,45 @@ async def test_a_lifetime_ends_it_at_the_end_of_a_frame():
     one.forward.last.client.send_octets(octets[3:])
     assert one.wire.taken() == octets + frame(8, b"\x03\xe9upstream-timeout")
     assert one.wire.closed
+
+
+async def test_whose_right_has_ended_is_ended():
+    one = opened(edge())
+    streams = one.site.streams
+    asked = []
+
+    async def rejudge(rights, now):
+        asked.extend((right.listener, right.host, right.route, right.token.subject, now) for right in rights)
+        return [Refusal(Reason.CERTIFICATE_REVOKED, cause="revoked")]
+
+    await streams.rejudge(rejudge, 5.0)
+    assert asked == [("127.0.0.1:8443", "a.example", "app", "chat", 5.0)]
+    assert streams.find() == ()
+    assert streams.ended == {"certificate-revoked": 1}
+    assert b"certificate-revoked" in one.wire.taken()
+
+
+async def test_whose_right_still_counts_goes_on():
+    one = opened(edge())
+
+    async def rejudge(rights, _):
+        return [None for _ in rights]
+
+    await one.site.streams.rejudge(rejudge, 5.0)
+    assert len(one.site.streams.find()) == 1
+
+
+@pytest.mark.interpreted
+async def test_it_asks_about_rights_by_itself(monkeypatch):
+    monkeypatch.setattr("ztproxy.edge.streams.INTERVAL", 0.001)
+    one = opened(edge())
+    streams, asked = one.site.streams, asyncio.Event()
+
+    async def rejudge(rights, _):
+        asked.set()
+        return [None for _ in rights]
+
+    streams.watch([one.site], one.wall, one.clock, rejudge)
+    async with asyncio.timeout(1):
+        await asked.wait()
+    streams.stop()

@@ -1,7 +1,8 @@
 import pytest
 
 from ztproxy.config.loading import parse
-from ztproxy.parts import JWKS_PATH, StartError, build
+from ztproxy.parts import StartError, build
+from ztproxy.routing.reserved import JWKS
 
 TEXT = """\
 version: 1
@@ -21,7 +22,7 @@ def settings(folder, text=TEXT, rego="package ztproxy.authz\n\ndecision := true\
 async def test_everything_is_built_and_closed_without_serving(tmp_path):
     parts = build(settings(tmp_path))
     pipeline = parts.pipeline(None)
-    assert b'"kty":"EC"' in pipeline.reserved[JWKS_PATH].body.replace(b" ", b"")
+    assert b'"kty":"EC"' in (await pipeline.reserved.paths[JWKS](None)).body.replace(b" ", b"")
     assert parts.contexts == (None,)
     await parts.close()
 

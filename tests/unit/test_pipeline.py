@@ -15,8 +15,10 @@ from ztproxy.model import (
     Refusal,
     Refused,
     Routed,
+    StepUp,
 )
 from ztproxy.pipeline import Pipeline
+from ztproxy.routing.reserved import Reserved, always
 
 ARRIVED = Arrived(
     request_id="1",
@@ -60,6 +62,10 @@ class Stages:
     async def identify(self, routed):
         return NO if self._refuses("identify") else Identified(routed.arrived, routed.route, None, None)
 
+    async def step_up(self, identified, refusal):
+        self.asked.append("step_up")
+        return Answer(303, (), b"")
+
     async def admit(self, identified):
         if self._refuses("admit"):
             return NO
@@ -68,11 +74,13 @@ class Stages:
     async def authorize(self, admitted):
         if self._refuses("authorize"):
             return NO
+        if self.stop == "step_up":
+            return Refusal(Reason.STEP_UP_REQUIRED, step_up=StepUp(("high",)))
         return Authorized(admitted.arrived, admitted.route, None, None, None, Decision(allow=True))
 
 
 def pipeline(stages: Stages) -> Pipeline:
-    return Pipeline(stages, stages, stages, stages, {"/.well-known/ztproxy/x": Answer(200, (), b"x")})
+    return Pipeline(stages, stages, stages, stages, Reserved({"/.well-known/ztproxy/x": always(Answer(200, (), b"x"))}))
 
 
 ORDER = ["source", "route", "identify", "admit", "authorize"]
@@ -105,3 +113,20 @@ async def test_reserved_paths_are_answered_after_the_source_is_charged():
     )
     assert isinstance(await pipeline(stages)(arrived), Answered)
     assert stages.asked == ["source"]
+
+
+async def test_who_has_to_log_in_again_is_met_by_identity():
+    stages = Stages("step_up")
+    assert isinstance(await pipeline(stages)(ARRIVED), Answered)
+    assert stages.asked == [*ORDER, "step_up"]
+
+
+async def test_what_identity_answers_itself_goes_no_further():
+    class Redirecting(Stages):
+        async def identify(self, routed):
+            return Answer(303, (), b"")
+
+    stages = Redirecting()
+    outcome = await pipeline(stages)(ARRIVED)
+    assert isinstance(outcome, Answered)
+    assert stages.asked == ["source", "route"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ztproxy.model import StepUp
 from ztproxy.policy.decision import Malformed, Readings, Verdict, may_be_set, read
 
 DECLARED = frozenset({"x-role", "x-team"})
@@ -31,6 +32,11 @@ def malformed(value):
         ({"allow": True, "headers": {"X-Role": "clerk"}}, Verdict(True, headers=((b"x-role", b"clerk"),))),
         ({"allow": True, "headers": {"x-team": ""}, "reasons": []}, Verdict(True, headers=((b"x-team", b""),))),
         (b' {"allow" : true } ', Verdict(True)),
+        (
+            {"allow": True, "step_up": {"acr_values": ["urn:mfa", "high"], "max_age": 300}},
+            Verdict(True, step_up=StepUp(("urn:mfa", "high"), 300)),
+        ),
+        ({"allow": False, "step_up": {"max_age": 10}}, Verdict(False, step_up=StepUp((), 10))),
     ],
 )
 def test_decisions(value, verdict):
@@ -91,10 +97,41 @@ def test_anything_else_is_none(value):
     assert "decision" in malformed(value) or "max_age" in malformed(value)
 
 
-@pytest.mark.parametrize("demand", ["limit", "step_up"])
 @pytest.mark.parametrize("value", [{}, None, False, {"key": "token.subject", "rate": "1/second"}])
-def test_a_demand_that_cannot_be_met_is_never_ignored(demand, value):
-    assert demand in malformed({"allow": True, demand: value})
+def test_a_demand_that_cannot_be_met_is_never_ignored(value):
+    assert "limit" in malformed({"allow": True, "limit": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        None,
+        False,
+        "high",
+        {"acr_values": []},
+        {"acr_values": "high"},
+        {"acr_values": ["high", 2]},
+        {"acr_values": ["a b"]},
+        {"acr_values": ['a"']},
+        {"acr_values": ["a\\"]},
+        {"acr_values": [""]},
+        {"acr_values": ["a\r\nSet-Cookie: x"]},
+        {"acr_values": ["x" * 257]},
+        {"acr_values": ["x"] * 9},
+        {"acr_values": ["high"], "max_age": None},
+        {"max_age": 0},
+        {"max_age": 9},
+        {"max_age": -1},
+        {"max_age": 1.5},
+        {"max_age": True},
+        {"max_age": 10**12},
+        {"max_age": 300, "prompt": "login"},
+    ],
+    ids=repr,
+)
+def test_a_login_that_could_never_do_is_never_asked_for(value):
+    malformed({"allow": True, "step_up": value})
 
 
 @pytest.mark.parametrize(

@@ -244,3 +244,63 @@ async def test_the_settings_can_turn_it_off():
     engine = Scripted(Evaluation(b"true", None), METHOD)
     assert Authorizer.build(settings(), engine).memo is not None
     assert Authorizer.build(settings(memo="off"), engine).memo is None
+
+
+STEP_UP = b'{"allow":true,"step_up":{"acr_values":["high"],"max_age":60}}'
+
+
+def logged_in(**claims):
+    admitted = example()
+    return msgspec.structs.replace(
+        admitted, token=msgspec.structs.replace(admitted.token, claims={**admitted.token.claims, **claims})
+    )
+
+
+async def test_a_login_as_the_decision_wants_it_passes():
+    now = example().arrived.wall
+    outcome, _ = await authorize(STEP_UP, admitted=logged_in(acr="high", auth_time=now - 60))
+    assert isinstance(outcome, Authorized)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"acr": "high"},
+        {"auth_time": 0},
+        {"acr": "high", "auth_time": 61},
+        {"acr": "low", "auth_time": 0},
+        {"acr": ["high"], "auth_time": 0},
+        {"acr": "high", "auth_time": True},
+        {"acr": "high", "auth_time": "0"},
+    ],
+)
+async def test_any_other_login_has_to_be_made_again(claims):
+    if type(claims.get("auth_time")) is int:
+        claims = claims | {"auth_time": example().arrived.wall - claims["auth_time"]}
+    outcome, _ = await authorize(STEP_UP, admitted=logged_in(**claims))
+    assert outcome.reason is Reason.STEP_UP_REQUIRED
+    assert (outcome.step_up.acr_values, outcome.step_up.max_age) == (("high",), 60)
+    assert outcome.decision.allow is True
+
+
+async def test_who_is_known_by_no_login_has_to_make_one():
+    outcome, _ = await authorize(STEP_UP, admitted=msgspec.structs.replace(example(), token=None))
+    assert outcome.reason is Reason.STEP_UP_REQUIRED
+
+
+async def test_a_login_that_would_do_is_denied_what_it_may_not():
+    now = example().arrived.wall
+    result = STEP_UP.replace(b"true", b"false")
+    outcome, _ = await authorize(result, admitted=logged_in(acr="high", auth_time=now))
+    assert outcome.reason is Reason.POLICY_DENIED
+
+
+async def test_a_remembered_decision_lets_no_login_grow_too_old():
+    stage, engine = remembering(STEP_UP)
+    admitted = logged_in(acr="high", auth_time=example().arrived.wall)
+    assert isinstance(await stage.authorize(admitted), Authorized)
+    later = msgspec.structs.replace(admitted.arrived, wall=admitted.arrived.wall + 61)
+    refusal = await stage.authorize(msgspec.structs.replace(admitted, arrived=later))
+    assert refusal.reason is Reason.STEP_UP_REQUIRED
+    assert len(engine.asked) == 1

@@ -32,6 +32,15 @@ BELIEVED_PREFIXES = (
 )  # fmt: skip
 """Likewise, by their beginning."""
 
+OWN_COOKIES = b"__Host-ztproxy-id"
+"""How the names of the cookies that say who somebody is begin: a browser keeps them to one host, over TLS."""
+_OWN_COOKIES_FOLDED = OWN_COOKIES.lower()
+
+
+def is_own_cookie(name: bytes) -> bool:
+    """Whether a cookie's name is one that only we may set; in any case of its letters, as some servers read them."""
+    return name.lower().startswith(_OWN_COOKIES_FOLDED)
+
 
 def fold(name: bytes) -> bytes:
     """A name as CGI and its kin would see it: spellings that they confuse are equal."""

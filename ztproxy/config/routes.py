@@ -4,7 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.cross_origin import Cors
+from ztproxy.config.dpop import Binding
 from ztproxy.config.header_rules import HeaderRules, folded
 from ztproxy.config.limits import LimitRule
 from ztproxy.config.moving import Redirect, Rewrite
@@ -28,6 +30,9 @@ class Route(Section):
     """Whole segments: /api/ covers /api/x, and /api too only when written /api. The longest wins."""
     issuers: tuple[str, ...] | None = None
     """Whose tokens count here; must be said once several issuers are configured."""
+    login: str | None = None
+    """The issuer that browsers log in at (one of `login`); their sessions count as tokens of it. None: sessions do not
+    count here."""
     authorities: tuple[InputFile, ...] | None = None
     """Whose certificates count here; must be said once several authorities are configured."""
     spiffe_ids: tuple[SpiffePattern, ...] | None = None
@@ -37,6 +42,8 @@ class Route(Section):
     """Names or addresses of the listeners that it is published on; all when absent."""
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
+    binding: Binding = "none"
+    """What tokens have to be bound to here, whoever issued them; see `issuers[].binding`."""
     limits: tuple[LimitRule, ...] = ()
     maximum_body: Size | None = None
     """Content of a request, in place of `requests.maximum_body`."""
@@ -48,6 +55,7 @@ class Route(Section):
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
+    assertion: RouteAssertion = RouteAssertion()
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()

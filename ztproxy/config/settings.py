@@ -7,41 +7,40 @@ every path absolute.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.assertions import Assertion
+from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.groups import Groups
 from ztproxy.config.limits import Limits
+from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
+from ztproxy.config.revocation import Revocation
 from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
+from ztproxy.config.sessions import Sessions
 from ztproxy.config.spiffe import Spiffe
 from ztproxy.config.spiffe_ids import SCHEME, TrustDomain, trust_domain
 from ztproxy.config.values import (
     Address,
     AddressValue,
+    Algorithm,
     Duration,
     InputFile,
     Network,
     OutputPath,
     UnixAddress,
+    Url,
     User,
+    parse_url,
 )
-
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-
-
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
 
 
 def _issuer(value: str) -> str:
-    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else _https(value)
+    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else parse_url(value)
 
 
 def _log_target(value: str, info: ValidationInfo) -> str:
@@ -51,7 +50,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
-Url = Annotated[str, AfterValidator(_https)]
 IssuerName = Annotated[str, AfterValidator(_issuer)]
 
 
@@ -77,7 +75,10 @@ class ClientCertificates(Section):
     crl: tuple[InputFile, ...] = ()
     """Revocation lists of these authorities, PEM or DER."""
     on_unknown: Literal["refuse", "allow"] = "refuse"
-    """What happens when `crl` is configured and the list that covers a certificate is missing or stale."""
+    """What happens when `crl` or `revocation` is configured and nothing current says whether a certificate was
+    revoked."""
+    revocation: tuple[Revocation, ...] = ()
+    """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
@@ -86,10 +87,14 @@ class ClientCertificates(Section):
                 "client certificates are asked for, but no `authorities` are named that may issue them, "
                 "and no `trust_domains`"
             )
-        if self.mode == "off" and (self.authorities or self.crl or self.trust_domains):
+        if self.mode == "off" and (self.authorities or self.crl or self.revocation or self.trust_domains):
             raise ValueError(
-                "`authorities`, `trust_domains` and `crl` have no effect with `mode: off`; say `required` or `optional`"
+                "`authorities`, `trust_domains`, `crl` and `revocation` have no effect with `mode: off`; "
+                "say `required` or `optional`"
             )
+        named = [one.authority for one in self.revocation]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 
@@ -198,6 +203,11 @@ class Issuer(Section):
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
     """How long its last good keys stay in use while it cannot be reached."""
+    binding: Binding = "none"
+    """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
+    key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""
+    groups: Groups | None = None
+    """What its tokens say about groups and roles; nothing when absent."""
 
 
 class Logs(Section):
@@ -206,15 +216,6 @@ class Logs(Section):
     access: LogTarget = "stdout"
     decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
-
-
-class Assertion(Section):
-    """The signed statement of who asks, made for upstreams."""
-
-    key: OutputPath
-    """ES256 private key, PEM; made at first start if absent."""
-    issuer: Url
-    lifetime: Duration = 60.0
 
 
 class Decisions(Section):
@@ -230,6 +231,10 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
+    dpop: Dpop | None = None
+    login: tuple[Login, ...] = ()
+    """Where browsers log in; a route names the issuer."""
+    sessions: Sessions = Sessions()
     requests: Requests = Requests()
     connections: Connections = Connections()
     overload: Overload = Overload()

@@ -7,8 +7,8 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
-from urllib.parse import unquote
+from typing import Annotated, Literal, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Of a signature by a private key (RFC 7518 §3.1, RFC 8037)."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -141,6 +143,14 @@ def parse_field_name(value: object) -> str:
     raise ValueError("a header name has letters, digits and dashes")
 
 
+def parse_url(value: str) -> str:
+    """An http(s) URL without user and fragment, kept as written."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
+    return value
+
+
 def must_be_readable(path: Path) -> Path:
     """Refuse what is no file that can be read."""
     if not path.is_file():
@@ -222,6 +232,7 @@ HostPattern = Annotated[
 ]
 PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/", "/api/")]
 FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
+Url = Annotated[str, AfterValidator(parse_url)]
 OutputPath = Annotated[Path, AfterValidator(_from_base)]
 """A file or directory that the program makes."""
 InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(must_be_readable)]

@@ -79,6 +79,8 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         section.upgrade,
         line.version,
         section.notes,
+        section.own_cookies,
+        section.proofs,
     )
 
 

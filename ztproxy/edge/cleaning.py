@@ -36,6 +36,8 @@ class Use(IntEnum):
     FORWARDED_FOR = 9
     FORWARDED_PROTO = 10
     KEPT_ONCE = 11
+    COOKIE = 12
+    PROOF = 13
 
 
 KEPT, DROPPED, KEPT_ONCE = int(Use.KEPT), int(Use.DROPPED), int(Use.KEPT_ONCE)
@@ -50,9 +52,12 @@ _READ_HERE = {
     b"upgrade": Use.UPGRADE,
     b"expect": Use.EXPECT,
     b"authorization": Use.AUTHORIZATION,
+    b"dpop": Use.PROOF,
     b"x-forwarded-for": Use.FORWARDED_FOR,
     b"x-forwarded-proto": Use.FORWARDED_PROTO,
 }
+_READ_AND_KEPT = {b"cookie": Use.COOKIE}
+"""Of these, what is not ours is kept."""
 _HOP_BY_HOP = frozenset({b"keep-alive", b"te", b"trailer", b"http2-settings", b"proxy", *_READ_HERE})
 """Of one connection (RFC 9110 §7.6.1), and `Proxy`, which CGI takes for a setting (CVE-2016-5385). Folded."""
 
@@ -114,4 +119,6 @@ def _judge(name: bytes, set_by_policy: frozenset[bytes], kept: frozenset[bytes])
         or (is_believed(folded) and folded not in kept)
     ):
         return (DROPPED, lower)
+    if use := _READ_AND_KEPT.get(lower):
+        return (int(use), lower)
     return (KEPT_ONCE if lower in _SINGLE else KEPT, lower)

@@ -5,6 +5,7 @@ An exchange is answered once. Everything that arrives after its end is ignored.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from ztproxy.config.streams import WEBSOCKET
 from ztproxy.edge import eager
 from ztproxy.edge.answering import Answering
 from ztproxy.edge.canonical import unread
+from ztproxy.edge.collecting import Collecting
+from ztproxy.edge.ill_formed import TOO_MUCH
 from ztproxy.edge.pace import Pace
 from ztproxy.edge.parsed import Moment
 from ztproxy.edge.response_head import CONTINUE, render_head
@@ -20,20 +23,21 @@ from ztproxy.edge.websocket import CloseCode, Frames, close_frame
 from ztproxy.edge.wire import Wire
 from ztproxy.exchange import Server
 from ztproxy.model import (
+    Answered,
     Arrived,
     Authorized,
     Connection,
+    Decided,
     Finished,
-    Outcome,
     Reason,
     Refusal,
     Refused,
+    WithContent,
 )
 
 HELD = 65_536
 """Octets of a body that may wait for the decision or the upstream before reading is paused."""
 GONE = Refusal(Reason.CLIENT_GONE)
-TOO_MUCH = Refusal(Reason.REQUEST_TOO_LARGE, "the request's content is larger than allowed here")
 
 
 class Carrier(Protocol):
@@ -59,7 +63,7 @@ class Exchange(Answering):
     """The upstream takes no content for now."""
     started = False
     discard_timed = False
-    task: asyncio.Task[Outcome] | eager.Continued[Outcome] | None = None
+    task: asyncio.Task[Decided] | eager.Continued[Decided] | None = None
     server: Server | None = None
     cut: str | None = None
     pace: Pace | None = None
@@ -108,11 +112,7 @@ class Exchange(Answering):
             return self._act(Refused(self.request, None))
         else:
             outcome = eager.run(self._charged(self.request, self.site.charge))
-        if isinstance(outcome, (asyncio.Task, eager.Continued)):
-            self.task = outcome
-            outcome.add_done_callback(self._decided)
-            return None
-        return self._act(outcome)
+        return self._await(outcome)
 
     def proceed(self) -> None:
         """Act on a decision that has come, and hand content on."""
@@ -230,7 +230,7 @@ class Exchange(Answering):
             return
         if not self.complete or self.site.draining:
             self.persistent = False
-        self.write_head(status, fields, length)
+        self.write_head(status, self._told(fields), length)
 
     def send_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 101."""
@@ -250,7 +250,7 @@ class Exchange(Answering):
             return
         if protocol == WEBSOCKET:
             self.frames = Frames()
-        self.write_switch(protocol, fields)
+        self.write_switch(protocol, self._told(fields))
         self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
@@ -309,19 +309,35 @@ class Exchange(Answering):
 
     # -- inside
 
+    def _await(self, outcome: Decided | asyncio.Task[Decided] | eager.Continued[Decided]) -> None:
+        """Act on a decision, now or when it comes."""
+        if isinstance(outcome, (asyncio.Task, eager.Continued)):
+            self.task = outcome
+            outcome.add_done_callback(self._decided)
+        else:
+            self._act(outcome)
+
+    def _told(self, fields: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        """A response's fields, and what the client is told beside."""
+        outcome = self.outcome
+        if isinstance(outcome, Authorized) and outcome.response_fields:
+            return (*fields, *outcome.response_fields)
+        return fields
+
     def _decided(self, _task: object) -> None:
         self._carrier.advance()
 
-    def _act(self, outcome: Outcome) -> None:
+    def _act(self, outcome: Decided) -> None:
+        if isinstance(outcome, WithContent):
+            return self._collect(outcome)
         self.outcome = outcome
         if isinstance(outcome, Authorized):
             carrier = self._carrier
             if self.length != 0 and self.site.bodies is not None:
                 self.maximum = self.site.bodies.get(outcome.route, inf)
-                if (self.received if self.length is None else self.length) > self.maximum:
+                if self._is_too_much:
                     return self.answer_refusal(TOO_MUCH)
-            if self.expects and not self.received and not self.complete:
-                self.wire.write(CONTINUE)
+            self._ask_to_continue()
             self.server = server = self.site.forward(outcome, self)
             if carrier.stalled:
                 server.pause()
@@ -331,7 +347,30 @@ class Exchange(Answering):
             self.answer(outcome.answer, close=False)
         return None
 
-    async def _charged(self, refusal: Refusal, charge: Charge) -> Outcome:
+    @property
+    def _is_too_much(self) -> bool:
+        return (self.received if self.length is None else self.length) > self.maximum
+
+    def _ask_to_continue(self) -> None:
+        if self.expects and not self.received and not self.complete:
+            self.wire.write(CONTINUE)
+
+    def _collect(self, wanted: WithContent) -> None:
+        """Take the content here; the answer is made out of it."""
+        self.maximum = float(wanted.maximum)
+        if self._is_too_much:
+            self.outcome = Refused(TOO_MUCH, wanted.at)
+            return self.answer_refusal(TOO_MUCH)
+        self._ask_to_continue()
+        self.server = Collecting(partial(self._collected, wanted))
+        return None
+
+    def _collected(self, wanted: WithContent, content: bytes) -> None:
+        """All of it has come: it is answered like any request, by what the pipeline made to do so."""
+        self.server = None
+        self._await(eager.run(_answered(wanted, content)))
+
+    async def _charged(self, refusal: Refusal, charge: Charge) -> Decided:
         """What cannot be read costs its sender as much as what can."""
         carrier = self._carrier
         stand_in = unread(Moment(self.request_id, self.wall, self.began), carrier.connection)
@@ -345,3 +384,11 @@ class Exchange(Answering):
         if self.switched or not self.framed:
             self.wire.abort()
         self._carrier.advance()
+
+
+async def _answered(wanted: WithContent, content: bytes) -> Decided:
+    """What the content came to."""
+    made, at = await wanted.answer(content), wanted.at
+    if isinstance(made, Refusal):
+        return Refused(made, at)
+    return Answered(made, at if isinstance(at, Arrived) else at.arrived)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from ztproxy.edge.cleaning import DROPPED, KEPT, KEPT_ONCE, Use, Verdict
 from ztproxy.edge.framing import read_expectation, read_length, read_options, read_upgrade
 from ztproxy.edge.ill_formed import ambiguous, malformed, too_large
+from ztproxy.edge.own_cookies import taken_out
 from ztproxy.edge.parsed import FieldSection
 from ztproxy.edge.remembered import Remembered
-from ztproxy.model import Refusal
+from ztproxy.model import Fields, Refusal
 
 RawFields = Sequence[tuple[bytes, bytes]]
 
@@ -21,11 +22,9 @@ _CLOSE = b"close"
 _NONE: frozenset[bytes] = frozenset()
 _HOST, _LENGTH, _CODING = int(Use.HOST), int(Use.CONTENT_LENGTH), int(Use.TRANSFER_ENCODING)
 _CONNECTION, _UPGRADE, _EXPECT = int(Use.CONNECTION), int(Use.UPGRADE), int(Use.EXPECT)
-_AUTHORIZATION, _FORWARDED_FOR, _FORWARDED_PROTO = (
-    int(Use.AUTHORIZATION),
-    int(Use.FORWARDED_FOR),
-    int(Use.FORWARDED_PROTO),
-)
+_AUTHORIZATION, _PROOF = int(Use.AUTHORIZATION), int(Use.PROOF)
+_FORWARDED_FOR, _FORWARDED_PROTO = int(Use.FORWARDED_FOR), int(Use.FORWARDED_PROTO)
+_COOKIE = int(Use.COOKIE)
 
 
 def read_fields(
@@ -39,6 +38,7 @@ def read_fields(
     clean: list[tuple[bytes, bytes]] = []
     ours: dict[int, list[bytes]] = {}
     once: tuple[bytes, ...] = ()
+    cookies: Fields = ()
     for name, value in raw:
         verdict = verdicts[name]
         if isinstance(verdict, Refusal):
@@ -51,12 +51,19 @@ def read_fields(
                 return ambiguous(f"several {lower.decode()} fields")
             once += (lower,)
             clean.append((lower, value.strip(_WHITE)))
+        elif use == _COOKIE:
+            left, found = taken_out(value.strip(_WHITE))
+            cookies += found
+            if left or not found:
+                clean.append((lower, left))
         elif use != DROPPED:
             ours.setdefault(use, []).append(value.strip(_WHITE))
-    return _section(clean, ours, version)
+    return _section(clean, ours, cookies, version)
 
 
-def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], version: str) -> FieldSection | Refusal:
+def _section(
+    clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], cookies: Fields, version: str
+) -> FieldSection | Refusal:
     hosts = ours.get(_HOST, ())
     if len(hosts) != 1:
         return ambiguous("several Host fields") if hosts else malformed("no Host field")
@@ -85,4 +92,6 @@ def _section(clean: list[tuple[bytes, bytes]], ours: dict[int, list[bytes]], ver
         tuple(ours.get(_FORWARDED_FOR, ())),
         tuple(ours.get(_FORWARDED_PROTO, ())),
         {},
+        cookies,
+        tuple(ours.get(_PROOF, ())),
     )

@@ -4,6 +4,7 @@ from ztproxy.model import Reason, Refusal
 
 HEADER_FIELDS_TOO_LARGE = 431
 URI_TOO_LONG = 414
+TOO_MUCH = Refusal(Reason.REQUEST_TOO_LARGE, "the request's content is larger than allowed here")
 
 
 def malformed(detail: str, status: int = 0) -> Refusal:

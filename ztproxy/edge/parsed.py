@@ -72,3 +72,7 @@ class FieldSection(msgspec.Struct, frozen=True):
     forwarded_proto: tuple[bytes, ...]
     notes: Notes
     """Empty; for `Arrived.notes`."""
+    own_cookies: Fields = ()
+    """For `Arrived.own_cookies`."""
+    proofs: tuple[bytes, ...] = ()
+    """Every value of DPoP (RFC 9449 §4.1)."""

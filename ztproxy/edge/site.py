@@ -19,12 +19,12 @@ from ztproxy.edge.request_ids import RequestIds
 from ztproxy.edge.response_head import SET_BY_US, hsts_line
 from ztproxy.edge.streams import Exchange, Streams
 from ztproxy.exchange import Forward
-from ztproxy.model import Arrived, Connection, Finished, Outcome, Refusal
+from ztproxy.model import Arrived, Connection, Decided, Finished, Refusal
 from ztproxy.turn import turn_of
 
 logger = logging.getLogger("ztproxy.edge")
 
-Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
+Decide = Callable[[Arrived], Coroutine[Any, Any, Decided]]
 Charge = Callable[[Arrived], Coroutine[Any, Any, Refusal | None]]
 
 

@@ -5,7 +5,7 @@ from math import inf
 import msgspec
 
 from ztproxy.edge.websocket import CloseCode
-from ztproxy.model import Authorized, Reason, Refusal
+from ztproxy.model import Authorized, Reason, Refusal, Right
 
 RESPONSE = "response"
 """The kind of a stream that no protocol was switched for."""
@@ -40,6 +40,7 @@ class Stream(msgspec.Struct, frozen=True):
     token_digest: bytes | None
     policy_revision: str
     ending: Ending
+    right: Right
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -61,19 +62,20 @@ def stream_of(authorized: Authorized, kind: str, began: float, lifetime: float |
         lifetime: the route's, seconds.
         leeway: seconds that the token counts past `exp`, as when the request was let in.
     """
-    certificate, token = authorized.certificate, authorized.token
+    arrived, certificate, token = authorized.arrived, authorized.certificate, authorized.token
     return Stream(
         kind,
-        authorized.arrived.request_id,
+        arrived.request_id,
         began,
         authorized.route,
-        authorized.arrived.source,
+        arrived.source,
         None if certificate is None else certificate.fingerprint,
         None if token is None else token.issuer,
         None if token is None else token.subject,
         None if token is None else token.digest,
         authorized.decision.revision,
         _ending(authorized, began, lifetime, leeway),
+        Right(arrived.connection.listener, arrived.host, authorized.route, certificate, token),
     )
 
 

@@ -6,8 +6,8 @@ A switch of protocols is registered as it happens. Any other exchange costs noth
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sized
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Sized
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from ztproxy.config.settings import Settings
 from ztproxy.config.streams import Streams as StreamSettings
 from ztproxy.edge.stream import RESPONSE, Stream, stream_of
 from ztproxy.edge.websocket import CloseCode
-from ztproxy.model import Authorized, Connection, Outcome, Reason, Refusal
+from ztproxy.model import Authorized, Connection, Outcome, Reason, Refusal, Right
 
 AFTER = 10.0
 """Seconds after which an exchange that is still under way is a stream."""
@@ -34,6 +34,8 @@ _NO_ROOM_FOR_ONE = Refusal(
 
 
 Clock = Callable[[], float]
+Rejudge = Callable[[Sequence[Right], float], Coroutine[Any, Any, Sequence[Refusal | None]]]
+"""Of each right, at a time: why it counts no more, None where it does."""
 _NO_LONGER_ASKED = Refusal(
     Reason.CERTIFICATE_UNTRUSTED_HERE, cause="the listener asks for no certificates any more", close=True
 )
@@ -75,6 +77,8 @@ class Streams:
         self._by_route: Counter[str] = Counter()
         self._by_identity: Counter[tuple[str, ...]] = Counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._rejudge: Rejudge | None = None
+        self._rejudging: asyncio.Task[None] | None = None
         self._watching: tuple[asyncio.AbstractEventLoop, tuple[UnderWay, ...], Clock, Clock] | None = None
         self.opened: Counter[str] = Counter()
         """By kind, since the start."""
@@ -153,12 +157,19 @@ class Streams:
 
     # -- looking over them
 
-    def watch(self, sites: Iterable[UnderWay], wall: Clock, monotonic: Clock) -> None:
+    def watch(self, sites: Iterable[UnderWay], wall: Clock, monotonic: Clock, rejudge: Rejudge | None = None) -> None:
         """Look at all streams now and then, until `stop`; needs a running loop.
 
         Said again after a reload, it goes on looking at sites that were replaced while they have connections; however
         often it is said, the next look comes in time.
+
+        Args:
+            sites: where exchanges are under way.
+            wall: seconds since 1970.
+            monotonic: seconds.
+            rejudge: says whose right has ended meanwhile, by what counts now.
         """
+        self._rejudge = rejudge
         loop, sites = asyncio.get_running_loop(), tuple(sites)
         before = () if self._watching is None else self._watching[1]
         left = tuple(site for site in before if site.connections and site not in sites)
@@ -172,6 +183,9 @@ class Streams:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._rejudging is not None:
+            self._rejudging.cancel()
+            self._rejudging = None
 
     def _look(self) -> None:
         self._timer = None
@@ -179,6 +193,8 @@ class Streams:
             loop, sites, wall, monotonic = self._watching
             self._timer = loop.call_later(INTERVAL, self._look)
             self.sweep(sites, wall(), monotonic())
+            if self._rejudge is not None and self._open and (self._rejudging is None or self._rejudging.done()):
+                self._rejudging = loop.create_task(self.rejudge(self._rejudge, wall()))
 
     def sweep(self, sites: Iterable[UnderWay], wall: float, monotonic: float) -> None:
         """Find what has become a stream, and end what has no right to go on."""
@@ -189,6 +205,14 @@ class Streams:
                     self._found(exchange, outcome)
         for exchange, stream in [entry for entry in self._open.items() if entry[1].ending.at <= wall]:
             self._end(exchange, stream.ending.refusal, stream.ending.code)
+
+    async def rejudge(self, rejudge: Rejudge, now: float) -> None:
+        """End what would not be let in any more: its certificate was revoked, its session has ended."""
+        streams = list(self._open.items())
+        refusals = await rejudge([stream.right for _, stream in streams], now)
+        for (exchange, stream), refusal in zip(streams, refusals, strict=True):
+            if refusal is not None and self._open.get(exchange) is stream:
+                self._end(exchange, refusal, CloseCode.POLICY_VIOLATION)
 
     # -- inside
 

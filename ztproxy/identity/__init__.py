@@ -2,7 +2,7 @@
 
 from ztproxy.identity.certificates import describe
 from ztproxy.identity.errors import IdentityConfigError
-from ztproxy.identity.issuers import Clock
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.stage import Identity
 
 __all__ = ["Clock", "Identity", "IdentityConfigError", "describe"]

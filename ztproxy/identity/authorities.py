@@ -31,10 +31,25 @@ def der_of(certificates: Iterable[x509.Certificate]) -> frozenset[bytes]:
     return frozenset(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
 
-def trust_in(paths: tuple[Path, ...], key: str) -> ssl.SSLContext:
-    """How a server that we ask is verified: with these authorities alone, or the system's when none are named."""
+def trust_in(paths: tuple[Path, ...], key: str, shown: tuple[str, str] | None = None) -> ssl.SSLContext:
+    """How a server that we ask is verified: with these authorities alone, or the system's when none are named.
+
+    Args:
+        paths: the authorities' files.
+        key: where they are configured.
+        shown: files of the certificate and of its key that we show the server, if it asks.
+
+    Raises:
+        IdentityConfigError: something cannot be read.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if shown is not None:
+        try:
+            context.load_cert_chain(*shown, password=_refuse_password)
+        except (OSError, ValueError) as wrong:
+            said = getattr(wrong, "reason", None) or getattr(wrong, "strerror", None) or wrong
+            raise IdentityConfigError(key, f"{shown[0]} is unusable with {shown[1]}: {said}") from wrong
     if not paths:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return context
@@ -42,3 +57,7 @@ def trust_in(paths: tuple[Path, ...], key: str) -> ssl.SSLContext:
         for certificate in read_authorities(path, key):
             context.load_verify_locations(cadata=certificate.public_bytes(Encoding.DER))
     return context
+
+
+def _refuse_password() -> str:
+    raise ValueError("the key is encrypted")

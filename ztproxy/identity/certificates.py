@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
 from ztproxy.config.spiffe_ids import is_spiffe
 from ztproxy.identity.fitness import unsuitable
+from ztproxy.identity.weak_rsa import is_computable
 from ztproxy.model import Certificate, Reason, Refusal, Sans
 from ztproxy.spiffe.svid import fault_of
 
@@ -29,6 +31,7 @@ REMEMBERED = 1024
 """Chains whose reading is remembered, those seen last."""
 WORTH_REMEMBERING = 16384
 """Octets of a chain that is remembered: no sensible one is longer, and so much memory they may take."""
+_RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -84,6 +87,8 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
     ca = constraints is not None and constraints.ca
     if leaf.serial_number <= 0:
         raise _UnsuitableError("Its serial number is not positive.")
+    if _has_computable_key(leaf):
+        raise _UnsuitableError("Its private key can be computed from it (ROCA).")
     common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common_names) > 1:
         raise _UnsuitableError("It has more than one common name.")
@@ -103,6 +108,14 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
         extended_key_usage=None if usage is None else tuple(oid.dotted_string for oid in usage),
         chain=chain,
     )
+
+
+def _has_computable_key(leaf: x509.Certificate) -> bool:
+    """CVE-2017-15361, which was in smart cards; OpenSSL checked the key's size, and knows nothing of this."""
+    if leaf.public_key_algorithm_oid not in _RSA:
+        return False
+    key = leaf.public_key()
+    return isinstance(key, RSAPublicKey) and is_computable(key.public_numbers().n)
 
 
 def _sans(names: Sequence[x509.GeneralName] | x509.SubjectAlternativeName) -> Sans:

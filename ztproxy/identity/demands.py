@@ -6,13 +6,16 @@ from pathlib import Path
 
 import msgspec
 
+from ztproxy.config.dpop import Binding
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.config.workload_checks import accepted
 from ztproxy.identity.authorities import der_of, read_authorities
-from ztproxy.identity.discovery import is_https
+from ztproxy.identity.binding import joined
+from ztproxy.identity.challenge import BEARER, Schemes
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.metadata import is_https
 from ztproxy.identity.workloads import Workloads
 from ztproxy.spiffe.workload import Workload
 
@@ -26,24 +29,46 @@ class Demands(msgspec.Struct, frozen=True):
     """Whose tokens count; empty: tokens are not looked at."""
     authorities: frozenset[bytes]
     """Whose certificates count, as DER."""
+    bindings: Mapping[str, Binding] = {}
+    """By issuer: what its tokens have to be bound to here."""
+    schemes: Schemes = BEARER
+    """What a token may be presented under."""
     workloads: Workloads | None = None
     """Which workloads count; None where there is no workload identity."""
+    login: str | None = None
+    """The issuer whose sessions count; None: cookies are not looked at."""
 
 
 def demands_of(settings: Settings, workload: Workload | None = None) -> Mapping[str, Demands]:
     """Every route's demands by its name. Raises `IdentityConfigError`."""
     _check_issuers(settings)
+    issuers = {issuer.issuer: issuer.binding for issuer in settings.issuers}
     listed = {path: None for listener in settings.listeners for path in listener.client_certificates.authorities}
-    return {
-        route.name: Demands(
-            certificate="certificate" in route.require,
-            token="token" in route.require,
-            issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers]),
-            authorities=_authorities_of(route, list(listed), asked_by_domain=bool(accepted(settings))),
-            workloads=None if workload is None else _workloads_of(route, settings, workload),
-        )
-        for route in settings.routes
-    }
+    return {route.name: _demands_of(route, settings, issuers, list(listed), workload) for route in settings.routes}
+
+
+def _demands_of(
+    route: Route, settings: Settings, issuers: Mapping[str, Binding], listed: list[Path], workload: Workload | None
+) -> Demands:
+    counting = _issuers_of(route, list(issuers))
+    bindings = {issuer: joined(route.binding, issuers[issuer]) for issuer in counting}
+    return Demands(
+        certificate="certificate" in route.require,
+        token="token" in route.require,
+        issuers=counting,
+        authorities=_authorities_of(route, listed, asked_by_domain=bool(accepted(settings))),
+        bindings=bindings,
+        schemes=_schemes(settings, set(bindings.values())),
+        workloads=None if workload is None else _workloads_of(route, settings, workload),
+        login=route.login,
+    )
+
+
+def _schemes(settings: Settings, bindings: set[Binding]) -> Schemes:
+    """Those under which a token can meet what is demanded."""
+    if settings.dpop is None:
+        return BEARER
+    return Schemes(not bindings or bool(bindings - {"dpop", "both"}), " ".join(settings.dpop.algorithms))
 
 
 def _workloads_of(route: Route, settings: Settings, workload: Workload) -> Workloads:

@@ -3,8 +3,10 @@
 No redirects, no proxy of the environment, no cookies, no compression (a few octets could become gigabytes).
 """
 
+import contextlib
 import re
 import ssl
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 import msgspec
@@ -28,43 +30,98 @@ class Document(msgspec.Struct, frozen=True):
     fresh_for: int | None
 
 
-class Fetcher:
-    """Fetches from the servers of one issuer, and shares nothing with another's."""
+class Answer(msgspec.Struct, frozen=True):
+    """What an endpoint answered to a form."""
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
+    status: int
+    media_type: str
+    """In lower case, without parameters."""
+    body: bytes
+
+
+class Fetcher:
+    """Fetches from the servers of one issuer, and shares nothing with another's.
+
+    Args:
+        trust: how the servers are verified; holds our own certificate where they ask for it.
+        kept_open: so many connections stay open between requests; 0: each request has one of its own.
+    """
+
+    def __init__(self, trust: ssl.SSLContext, *, kept_open: int = 0) -> None:
         self._trust = trust
         self._resolver = OwnThreads()
+        self._kept_open = kept_open
+        self._lasting: aiohttp.ClientSession | None = None
 
     async def get(self, url: str) -> Document:
         """The document at an https URL. The caller bounds the time. Raises `FetchError`."""
+        async with self._asking(url) as session, session.get(url, allow_redirects=False) as response:
+            if response.status != _OK:
+                raise FetchError(f"{response.url} answered {response.status}; redirects are not followed")
+            body = await _read(response)
+            return Document(body, max_age(response.headers.getall("Cache-Control", [])))
+
+    async def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """What an https URL answers to a form, whatever its status. The caller bounds the time. Raises `FetchError`.
+
+        Where connections are kept open, one may just have been closed there: then the form is sent once more, so it
+        has to be one that may come twice.
+        """
+        async with self._asking(url) as session:
+            try:
+                return await _post(session, url, form, headers)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not self._kept_open:
+                    raise
+                return await _post(session, url, form, headers)
+
+    async def close(self) -> None:
+        """Close the connections that are kept open."""
+        lasting, self._lasting = self._lasting, None
+        if lasting is not None:
+            await lasting.close()
+
+    @contextlib.asynccontextmanager
+    async def _asking(self, url: str) -> AsyncIterator[aiohttp.ClientSession]:
         if not url.startswith("https://"):
             raise FetchError(f"{url} is not an https URL")
-        connector = aiohttp.TCPConnector(ssl=self._trust, resolver=self._resolver, force_close=True, limit=1)
         try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector,
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    trust_env=False,
-                    auto_decompress=False,
-                    headers=_HEADERS,
-                ) as session,
-                session.get(url, allow_redirects=False) as response,
-            ):
-                return await _read(response)
+            if self._kept_open:
+                self._lasting = self._lasting or self._session()
+                yield self._lasting
+            else:
+                async with self._session() as session:
+                    yield session
         except (aiohttp.ClientError, OSError, ValueError) as wrong:
             raise FetchError(f"{url}: {type(wrong).__name__}: {wrong}") from wrong
 
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self._trust, resolver=self._resolver, force_close=not self._kept_open, limit=self._kept_open or 1
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            headers=_HEADERS,
+        )
 
-async def _read(response: aiohttp.ClientResponse) -> Document:
-    if response.status != _OK:
-        raise FetchError(f"{response.url} answered {response.status}; redirects are not followed")
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, form: Mapping[str, str], headers: Mapping[str, str]
+) -> Answer:
+    async with session.post(url, data=form, headers=headers, allow_redirects=False) as response:
+        return Answer(response.status, response.content_type.lower(), await _read(response))
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAXIMUM_DOCUMENT:
             raise FetchError(f"{response.url} answered with more than {MAXIMUM_DOCUMENT} octets")
-    return Document(bytes(body), max_age(response.headers.getall("Cache-Control", [])))
+    return bytes(body)
 
 
 def max_age(values: list[str]) -> int | None:

@@ -1,34 +1,54 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
-import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
 from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.authorities import trust_in
+from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
+from ztproxy.identity.binding import objection
 from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import fetch_keys
+from ztproxy.identity.discovery import (
+    MetadataStore,
+    fetch_keys,
+    fetch_metadata,
+    place_of_keys,
+    saved_keys,
+    saved_metadata,
+)
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.issuers import Clock, KeyStore
-from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.groups import GroupMapping
+from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.kept import Clock, Kept
+from ztproxy.identity.known import summary as revocation_summary
+from ztproxy.identity.listeners import Knowledge, knowledge_of
+from ztproxy.identity.login.building import clients, login_issuers
+from ztproxy.identity.login.service import Logins
+from ztproxy.identity.possession import Possession
+from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
-from ztproxy.identity.saved_keys import SavedKeys
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
+from ztproxy.identity.sessions.service import Sessions
+from ztproxy.identity.standing import Verdict
+from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
-from ztproxy.model import Arrived, Certificate, Identified, Reason, Refusal, Routed
+from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
 from ztproxy.spiffe.workload import Workload
+from ztproxy.store.records_memory import MemoryRecords
+from ztproxy.store.ring import load_or_create
 
 _BEARER = "bearer"
 """What the token is noted under."""
+_Presented = tuple[bytes, bytes, bool]
+"""A token, its SHA-256, and whether it came under the scheme DPoP."""
 SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
 
@@ -38,60 +58,91 @@ class Identity:
     def __init__(
         self,
         demands: Mapping[str, Demands],
-        revocation: Mapping[str, ListenerRevocation],
+        knowledge: Knowledge,
         stores: Sequence[KeyStore],
         bearers: Bearers,
         clock: Clock,
+        *,
+        metadata: Mapping[str, MetadataStore],
+        possession: Possession | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self._demands = demands
-        self._listeners = revocation
-        self._revocation = {listener: one.revocation for listener, one in revocation.items()}
+        self._knowledge = knowledge
+        self._revocation = knowledge.listeners
         self._stores = stores
+        self.metadata = metadata
+        """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
-        self._tasks: list[asyncio.Task[None]] = []
+        self._possession = possession
+        self._logins = logins
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings, workload)
-        asked = [issuer for issuer in settings.issuers if not issuer.issuer.startswith(SCHEME)]
-        issuers = {issuer.issuer: _trusted(issuer, settings, clock) for issuer in asked}
+        asked = {
+            issuer.issuer: _Asked(issuer, settings, clock)
+            for issuer in settings.issuers
+            if not issuer.issuer.startswith(SCHEME)
+        }
+        issuers = {name: one.trusted() for name, one in asked.items()}
         stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
         issuers |= svid_issuers(settings, workload)
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock)
+        metadata = {name: one.metadata for name, one in asked.items()}
+        return cls(
+            demands,
+            knowledge_of(settings, clock),
+            stores,
+            Bearers(issuers),
+            clock,
+            metadata=metadata,
+            possession=possession_of(settings, clock.wall),
+            logins=_logins(settings, issuers, metadata, clock) if settings.login else None,
+        )
 
     async def start(self) -> None:
-        """Take up saved keys and begin to fetch; does not wait for any issuer."""
+        """Take up what was saved and begin to fetch; does not wait for any issuer."""
+        for one in self._kept():
+            if not one.taken_over:
+                one.load()
         for store in self._stores:
-            if not store.taken_over:
-                store.load()
-            store.start()
-        create_task = asyncio.get_running_loop().create_task
-        self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
+            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
+        self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
-        """Go on with the keys of issuers that are the same; verdicts about tokens are made anew."""
+        """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
+        if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
+            self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
         known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
         for store in self._stores:
             if before := known.get(store.issuer):
                 store.take_over(before.standing())
+        for issuer, metadata in self.metadata.items():
+            if earlier := previous.metadata.get(issuer):
+                metadata.take_over(earlier.standing())
+        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for store in self._stores:
-            await store.close()
+        await self._knowledge.close()
+        for one in self._kept():
+            await one.close()
+        if self._possession is not None:
+            await self._possession.replays.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
         now = self._clock.wall()
-        for address, revocation in self._revocation.items():
-            yield from (f"{address}: {fact}" for fact in revocation.summary(now))
+        yield from revocation_summary(self._knowledge.authorities.values(), now)
         for store in self._stores:
             yield store.summary(now)
+
+    def _kept(self) -> Iterator[Kept[Any]]:
+        """All that is kept of issuers."""
+        yield from self._stores
+        yield from self.metadata.values()
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -100,42 +151,114 @@ class Identity:
 
     @property
     def revocation(self) -> Mapping[str, Revocation]:
-        """By listener that has revocation lists."""
+        """By listener that knows anything about revoked certificates."""
         return self._revocation
 
+    @property
+    def possession(self) -> Possession | None:
+        """How proofs are judged, where they are understood."""
+        return self._possession
+
+    @property
+    def authorities(self) -> Collection[Authority]:
+        """Whose revoked certificates are known."""
+        return self._knowledge.authorities.values()
+
     def unready(self) -> Iterator[str]:
-        """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
+        """Issuers whose tokens cannot be verified because no keys of theirs are known, and the like of authorities."""
         now = self._clock.wall()
         for store in self._stores:
             if now >= store.usable_until:
                 yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
+        for revocation in self._revocation.values():
+            yield from revocation.unready()
 
-    async def identify(self, routed: Routed) -> Identified | Refusal:
-        """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
+    @property
+    def reserved(self) -> Mapping[str, Meet]:
+        """The reserved paths that belong to this stage."""
+        return {} if self._logins is None else self._logins.reserved
+
+    async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
+        """Of each right to an open stream: why it counts no more, None where it does.
+
+        Args:
+            rights: what they rest on.
+            now: seconds since 1970.
+        """
+        return [self._rejudged(right, now) for right in rights]
+
+    def _rejudged(self, right: Right, now: float) -> Refusal | None:
+        revocation = self._revocation.get(right.listener)
+        if revocation is None or right.certificate is None:
+            return None
+        found = revocation.check(right.certificate, now)
+        return found if isinstance(found, Refusal) else None
+
+    async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
+        """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
+        demands, token = self._demands[identified.route], identified.token
+        asked = self._challenged(refusal, identified.arrived, demands)
+        if self._logins is None or demands.login is None or (token is not None and token.session is None):
+            return asked
+        return await self._logins.step_up(identified, asked)
+
+    async def identify(self, routed: Routed) -> Identified | Met:
+        """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
+
+        That is an issuer's keys, or whether a certificate was revoked, while it is asked for the first time.
+        """
         arrived = routed.arrived
         demands = self._demands[routed.route]
         certificate = self._certificate(arrived, demands)
+        if isinstance(certificate, Verdict):
+            certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
+        if self._logins is not None and demands.login is not None and not arrived.unverified_authorization:
+            found = await self._logins.context.sessions.find(arrived, demands.login)
+            if isinstance(found, Refusal):
+                return found
+            if found is not None:
+                return Identified(arrived, routed.route, certificate, found.token)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return challenged(presented)
-        bearer, digest = presented
+            if presented.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+                return await self._logins.required(routed)
+            return self._challenged(presented, arrived, demands)
+        bearer, digest, proven = presented
         token = self._bearers.recall(digest, demands.issuers, arrived.wall)
         if token is None:
             verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
             if isinstance(verdict, Refusal):
-                return challenged(verdict)
+                return self._challenged(verdict, arrived, demands)
             token = verdict
-        if token.bound_to is not None and not _holds(token.bound_to, certificate):
-            return challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH))
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        return Identified(arrived, routed.route, certificate, token)
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
+            return self._challenged(refusal, arrived, demands)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
 
-    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
+
+    def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
+        """The refusal, and how a token has to be presented here."""
+        possession = self._possession
+        nonce = None if possession is None else possession.nonce(arrived.wall)
+        return challenged(refusal, demands.schemes, nonce)
+
+    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | Verdict | None:
+        """The certificate that counts; a verdict where something is being asked that may change it soon."""
         unchecked = arrived.connection.unchecked_certificate
         if unchecked is None:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
@@ -144,11 +267,20 @@ class Identity:
         if refusal := fit(unchecked, demands.authorities, arrived.wall, demands.workloads):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
-        return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
+        if revocation is None:
+            return unchecked
+        verdict = revocation.verdict(unchecked, arrived.wall)
+        return verdict if verdict.first is not None else revocation.outcome(verdict, arrived.wall)
+
+    async def _settled(self, verdict: Verdict, arrived: Arrived) -> Certificate | Refusal:
+        """The outcome once there is a first answer about a certificate, or it has been waited for long enough."""
+        revocation = self._revocation[arrived.connection.listener]
+        settled = await revocation.settled(verdict, self._clock)
+        return revocation.outcome(settled, self._clock.wall())
 
 
-def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refusal | None:
-    """The one token in the Authorization fields and its SHA-256; None where none counts, and none is demanded."""
+def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
+    """The one token in the Authorization fields; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
@@ -156,33 +288,56 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
         return None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
-    noted: tuple[tuple[bytes, ...], tuple[bytes, bytes]] | None = arrived.notes.get(_BEARER)
+    noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
     if noted is not None and noted[0] is values:
         return noted[1]
-    presented = bearer_of(values[0])
+    presented, proven = under_scheme(values[0], b"bearer"), False
+    if presented is None and demands.schemes.proofs:
+        presented, proven = under_scheme(values[0], b"dpop"), True
     if presented is None:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
-    found = (presented, hashlib.sha256(presented).digest())
+    found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
 
 
-def _holds(bound_to: str, certificate: Certificate | None) -> bool:
-    """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
-    return certificate is not None and certificate.fingerprint == bound_to
+def _logins(
+    settings: Settings, issuers: Mapping[str, TrustedIssuer], metadata: Mapping[str, MetadataStore], clock: Clock
+) -> Logins:
+    ring = load_or_create(settings.sessions.keys or settings.state / "session.keys")
+    sessions = Sessions(MemoryRecords(), ring, settings.sessions, dict(clients(settings.login)))
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
-def _trusted(issuer: Issuer, settings: Settings, clock: Clock) -> TrustedIssuer:
-    trust = trust_in(issuer.authorities, f"issuers[{issuer.issuer}].authorities")
-    store = KeyStore(
-        issuer.issuer,
-        partial(fetch_keys, Fetcher(trust), issuer.issuer, issuer.jwks_uri),
-        SavedKeys(settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-        issuer.max_stale,
-        clock,
-        source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-    )
-    expected = Expected(frozenset(issuer.audiences), issuer.leeway)
-    return TrustedIssuer(frozenset(issuer.algorithms), expected, store)
+class _Asked:
+    """An issuer's servers, and what is asked of them."""
+
+    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
+        name = issuer.issuer
+        self._issuer, self._settings, self._clock = issuer, settings, clock
+        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
+        self.metadata = MetadataStore(
+            name,
+            partial(fetch_metadata, self._fetcher, name),
+            saved_metadata(settings.state / "metadata", name),
+            issuer.max_stale,
+            clock,
+            source=(name, issuer.authorities),
+        )
+
+    def trusted(self) -> TrustedIssuer:
+        """What the verdict on its tokens rests on."""
+        issuer = self._issuer
+        store = KeyStore(
+            issuer.issuer,
+            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
+            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
+            issuer.max_stale,
+            self._clock,
+            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
+        )
+        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
+        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
+        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

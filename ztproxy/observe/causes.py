@@ -14,6 +14,7 @@ OPERATIONAL = frozenset(
     {
         Reason.REVOCATION_UNKNOWN,
         Reason.ISSUER_KEYS_UNAVAILABLE,
+        Reason.ISSUER_UNAVAILABLE,
         Reason.POLICY_UNDEFINED,
         Reason.POLICY_MALFORMED,
         Reason.POLICY_ERROR,

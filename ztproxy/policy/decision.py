@@ -1,7 +1,8 @@
 """The strict reading of what a policy answered: what is not exactly a decision is none.
 
-A decision is a bare boolean or `{"allow": bool}` with, optionally, `reasons`, `max_age` and `headers`. Anything else,
-be it a string "true", a null, an empty object or a key that nobody knows, is `policy-malformed` (and refused).
+A decision is a bare boolean or `{"allow": bool}` with, optionally, `reasons`, `max_age`, `headers` and `step_up`.
+Anything else, be it a string "true", a null, an empty object or a key that nobody knows, is `policy-malformed` (and
+refused).
 """
 
 import math
@@ -11,7 +12,7 @@ from collections import OrderedDict
 import msgspec
 
 from ztproxy.config.believed import fold, is_ours
-from ztproxy.model import Fields
+from ztproxy.model import Fields, StepUp
 
 MAXIMUM_RESULT = 128 * 1024
 """Octets of JSON; a larger result is not even parsed."""
@@ -20,6 +21,10 @@ MAXIMUM_REASON = 4096
 MAXIMUM_REASONS_TOGETHER = 32 * 1024
 MAXIMUM_HEADERS = 32
 MAXIMUM_HEADER_VALUE = 4096
+MAXIMUM_ACR_VALUES = 8
+MAXIMUM_ACR_VALUE = 256
+SHORTEST_AGE, LONGEST_AGE = 10, 10 * 365 * 86400
+"""Seconds: a login that is too old as soon as it is made could never do."""
 _KEPT = 256
 _KEPT_SIZE = 4096
 
@@ -54,6 +59,7 @@ class Verdict(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     headers: Fields = ()
     max_age: float | None = None
+    step_up: StepUp | None = None
 
 
 class Malformed(msgspec.Struct, frozen=True):
@@ -62,13 +68,18 @@ class Malformed(msgspec.Struct, frozen=True):
     cause: str
 
 
+class _StepUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    acr_values: tuple[str, ...] = ()
+    max_age: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: bool
     reasons: tuple[str, ...] = ()
     max_age: float | msgspec.UnsetType = msgspec.UNSET
     headers: dict[str, str] = {}
     limit: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    step_up: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    step_up: _StepUp | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode = msgspec.json.Decoder(bool | _Answer).decode
@@ -111,9 +122,8 @@ def read(result: bytes, declared: frozenset[str]) -> Verdict | Malformed:
         return Malformed(f"the result is no decision: {wrong}")
     if isinstance(answer, bool):
         return Verdict(answer)
-    for demand, value in (("limit", answer.limit), ("step_up", answer.step_up)):
-        if value is not msgspec.UNSET:
-            return Malformed(f"the decision holds `{demand}`, which this version of ztproxy cannot meet")
+    if answer.limit is not msgspec.UNSET:
+        return Malformed("the decision holds `limit`, which this version of ztproxy cannot meet")
     max_age = None if answer.max_age is msgspec.UNSET else answer.max_age
     if max_age is not None and not (math.isfinite(max_age) and max_age >= 0):
         return Malformed("`max_age` is no number of seconds from 0 up")
@@ -122,7 +132,25 @@ def read(result: bytes, declared: frozenset[str]) -> Verdict | Malformed:
     headers = _fields(answer.headers, declared)
     if isinstance(headers, Malformed):
         return headers
-    return Verdict(answer.allow, answer.reasons, headers, max_age)
+    step_up = None if answer.step_up is msgspec.UNSET else _step_up(answer.step_up)
+    if isinstance(step_up, Malformed):
+        return step_up
+    return Verdict(answer.allow, answer.reasons, headers, max_age, step_up)
+
+
+def _step_up(asked: _StepUp) -> StepUp | Malformed:
+    max_age = None if asked.max_age is msgspec.UNSET else asked.max_age
+    if not asked.acr_values and max_age is None:
+        return Malformed("`step_up` names neither `acr_values` nor `max_age`")
+    if max_age is not None and not SHORTEST_AGE <= max_age <= LONGEST_AGE:
+        return Malformed(f"`step_up.max_age` is no number of seconds from {SHORTEST_AGE} to {LONGEST_AGE}")
+    if len(asked.acr_values) > MAXIMUM_ACR_VALUES:
+        return Malformed(f"`step_up` names {len(asked.acr_values)} `acr_values`, more than {MAXIMUM_ACR_VALUES}")
+    for value in asked.acr_values:
+        # They stand between quotes in WWW-Authenticate, separated by spaces (RFC 9470 §3).
+        if not re.fullmatch(r"[!#-\[\]-~]+", value) or len(value) > MAXIMUM_ACR_VALUE:
+            return Malformed("one of `step_up.acr_values` is no short word of printable ASCII")
+    return StepUp(asked.acr_values, max_age)
 
 
 def may_be_set(name: str) -> bool:

@@ -46,10 +46,11 @@ At the entrypoint (`data.ztproxy.authz.decision`, configurable) the policy answe
 | `reasons` | list of strings | why; in the decision log, and shown to the refused where `policy.show_reasons` is true. At most 64, 4 KiB each, 32 KiB in all, without control characters |
 | `headers` | object of strings | fields to set towards the upstream; each name declared in the route's `policy_headers`, values printable ASCII |
 | `max_age` | number of seconds, from 0 up | how long the decision may be remembered |
+| `step_up` | object with `acr_values` (list of words), `max_age` (seconds, from 10 up), or both | how strong and how recent the login must be, beside all else: one of these as the token's `acr`, and `auth_time` no longer ago. Where it is not, the request is `step-up-required`, whatever `allow` says: browsers are sent to log in again, others get a challenge (RFC 9470) |
 
 Anything else refuses the request. Nothing at the entrypoint is `policy-undefined`; any other value is
 `policy-malformed`: the string `"true"`, `1`, `null`, `{}`, a key that is not in the table, a header that is not declared.
-`limit` and `step_up` are reserved and not met yet, so a decision that holds one is malformed too. `policy-error`,
+`limit` is reserved and not met yet, so a decision that holds it is malformed too. `policy-error`,
 `policy-timeout` and `policy-unavailable` tell that no answer came about.
 
 `time.now_ns()` is the time at which the request arrived, in steps of `policy.clock_step` (a second unless configured);
@@ -125,6 +126,8 @@ def example() -> Admitted:
         issued_at=1788249600.0,
         expires_at=1788253200.0,
         key_id="2026-08",
+        groups=("clerks",),
+        roles=("reader",),
     )
     arrived = Arrived(
         request_id="01k3zq6x5f8w2m4t7r9v",

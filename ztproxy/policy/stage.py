@@ -7,7 +7,7 @@ from typing import Self
 import msgspec
 
 from ztproxy.config.settings import Settings
-from ztproxy.model import Admitted, Authorized, Decision, Preflight, Reason, Refusal
+from ztproxy.model import Admitted, Authorized, Decision, Preflight, Reason, Refusal, StepUp
 from ztproxy.policy.decision import MAXIMUM_RESULT, Malformed, Readings, Verdict, may_be_set
 from ztproxy.policy.document import Documents
 from ztproxy.policy.engine import Engine
@@ -142,6 +142,15 @@ def _judged(admitted: Admitted, decision: Decision) -> Authorized | Refusal:
     A refusal's `detail` stays empty: the client learns the reason's own words, and the policy's where the edge may
     show them.
     """
+    if decision.step_up is not None and not _is_met(decision.step_up, admitted):
+        return Refusal(
+            Reason.STEP_UP_REQUIRED,
+            cause="; ".join(decision.reasons),
+            reasons=decision.reasons,
+            decision=decision,
+            limit=admitted.limit,
+            step_up=decision.step_up,
+        )
     if decision.allow is not True:
         return Refusal(
             Reason.POLICY_DENIED,
@@ -150,7 +159,21 @@ def _judged(admitted: Admitted, decision: Decision) -> Authorized | Refusal:
             decision=decision,
             limit=admitted.limit,
         )
-    return Authorized(admitted.arrived, admitted.route, admitted.certificate, admitted.token, admitted.limit, decision)
+    return Authorized(
+        admitted.arrived,
+        admitted.route,
+        admitted.certificate,
+        admitted.token,
+        admitted.limit,
+        decision,
+        admitted.response_fields,
+    )
+
+
+def _is_met(step_up: StepUp, admitted: Admitted) -> bool:
+    """Whether the login is as the decision wants it; judged on each request, for it grows old meanwhile."""
+    token = admitted.token
+    return token is not None and step_up.met(token.claims, admitted.arrived.wall)
 
 
 def _remaining(admitted: Admitted) -> float:
@@ -185,12 +208,22 @@ class _Asked:
             result,
             self.duration,
             self.memo,
+            reading.step_up,
         )
 
     def again(self, result: bytes, reading: Verdict) -> Decision:
         """The same as whoever asks again is told it."""
         return Decision(
-            reading.allow, reading.reasons, reading.headers, reading.max_age, self.revision, b"", result, 0.0, "hit"
+            reading.allow,
+            reading.reasons,
+            reading.headers,
+            reading.max_age,
+            self.revision,
+            b"",
+            result,
+            0.0,
+            "hit",
+            reading.step_up,
         )
 
     def refused(self, reason: Reason, cause: str, result: bytes = b"null") -> Refusal:

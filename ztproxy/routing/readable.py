@@ -7,9 +7,9 @@ import msgspec
 
 from ztproxy.config.cross_origin import Sent, readers
 from ztproxy.config.routes import Route
-from ztproxy.model import Arrived, Outcome, Refused
+from ztproxy.model import Arrived, Decided, Refused
 
-Decide = Callable[[Arrived], Coroutine[Any, Any, Outcome]]
+Decide = Callable[[Arrived], Coroutine[Any, Any, Decided]]
 
 
 class ReadableRefusals(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class ReadableRefusals(msgspec.Struct, frozen=True):
     readers: Mapping[str, Callable[[Sent], Sent]]
     """By route."""
 
-    async def __call__(self, arrived: Arrived) -> Outcome:
+    async def __call__(self, arrived: Arrived) -> Decided:
         """As the pipeline decides."""
         outcome = await self.decide(arrived)
         if not isinstance(outcome, Refused) or outcome.at is None or isinstance(outcome.at, Arrived):

@@ -2,6 +2,8 @@
 
 import re
 
+from ztproxy.config.believed import is_own_cookie
+
 _REMEMBERED_NAMES = 4096
 _LONGEST_NAME = 64
 _LONGEST_LENGTH = 18
@@ -45,14 +47,16 @@ class Malformed(ValueError):  # noqa: N818 - what it says of a response, raised 
 
 PASS = 0
 """The kind of a field that simply passes; the others are understood here."""
-_DROP, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _KEEP_ALIVE, _CHALLENGE = range(1, 8)
+_DROP, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _KEEP_ALIVE, _CHALLENGE, _COOKIE = range(1, 9)
 _KINDS = {
     b"connection": _CONNECTION,
+    b"dpop-nonce": _DROP,  # ours: proofs are made for us
     b"content-length": _LENGTH,
     b"keep-alive": _KEEP_ALIVE,
     b"proxy-authenticate": _DROP,
     b"proxy-authentication-info": _DROP,
     b"proxy-connection": _DROP,
+    b"set-cookie": _COOKIE,
     b"te": _DROP,
     b"trailer": _DROP,  # trailers are dropped
     b"transfer-encoding": _CODING,
@@ -99,11 +103,7 @@ def read(passed: list[tuple[bytes, bytes]], understood: list[tuple[int, bytes]])
 
 def _understand(head: Head, named: list[bytes], kind: int, value: bytes) -> None:
     if kind == _LENGTH:
-        if head.length is not None:
-            raise Malformed("several Content-Length fields")
-        if not value.isdigit() or len(value) > _LONGEST_LENGTH:
-            raise Malformed("a malformed Content-Length")
-        head.length = int(value)
+        head.length = _length(head, value)
     elif kind == _CONNECTION:
         if value != b"keep-alive":
             tokens = [token.strip(b" \t") for token in value.lower().split(b",")]
@@ -116,10 +116,29 @@ def _understand(head: Head, named: list[bytes], kind: int, value: bytes) -> None
     elif kind == _KEEP_ALIVE:
         if found := re.search(rb"(?i)\btimeout=(\d{1,6})\b", value):
             head.keep = float(found[1])
+    elif kind == _COOKIE:
+        if not _sets_ours(value):
+            head.fields.append((b"set-cookie", value))
     elif kind == _CHALLENGE:
         head.fields.append((b"www-authenticate", value))
         if re.search(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)", value):
             head.shareable = False
+
+
+def _length(head: Head, value: bytes) -> int:
+    if head.length is not None:
+        raise Malformed("several Content-Length fields")
+    if not value.isdigit() or len(value) > _LONGEST_LENGTH:
+        raise Malformed("a malformed Content-Length")
+    return int(value)
+
+
+def _sets_ours(value: bytes) -> bool:
+    """Whether a Set-Cookie names a cookie of ours.
+
+    Browsers have kept `=NAME=x` as a cookie without a name, and sent it back as `NAME=x`.
+    """
+    return is_own_cookie(value.partition(b";")[0].lstrip(b" \t=").partition(b"=")[0].rstrip(b" \t"))
 
 
 def media_type(head: Head) -> bytes:

@@ -1,4 +1,4 @@
-"""The last good keys of an issuer on disk: what a restart while the issuer is away needs.
+"""The last good document of an issuer on disk: what a restart while the issuer is away needs.
 
 Whoever can write these files can make tokens, so a file that others may write, or that is not ours, is not read.
 """
@@ -9,37 +9,54 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from ztproxy.identity.fetching import MAXIMUM_DOCUMENT
-from ztproxy.identity.keys import KeySet, read_key_set
 from ztproxy.identity.strict_json import MalformedError, read_object
 
 _FORMAT = 1
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
+Content = TypeVar("Content")
 
-class Saved(msgspec.Struct, frozen=True):
-    """Keys and when they were fetched, in seconds since 1970."""
 
-    keys: KeySet
+class Saved(msgspec.Struct, Generic[Content], frozen=True):
+    """A document's content and when it was fetched, in seconds since 1970."""
+
+    content: Content
     fetched_at: float
 
 
-class SavedKeys:
-    """One issuer's file. Its name and its content are bound to the issuer and the place its keys come from."""
+class SavedDocument(Generic[Content]):
+    """One issuer's file. Its name and its content are bound to the issuer and the place that it comes from.
 
-    def __init__(self, folder: Path, issuer: str, jwks_uri: str | None) -> None:
-        self._bound_to = {"format": _FORMAT, "issuer": issuer, "jwks_uri": jwks_uri or "discovery"}
+    Args:
+        folder: where it is.
+        bound_to: whose it is and where it came from.
+        write: the content as members of the file.
+        read: the content from the file's octets; raises `MalformedError`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        bound_to: Mapping[str, Any],
+        write: Callable[[Content], Mapping[str, Any]],
+        read: Callable[[bytes], Content],
+    ) -> None:
+        self._bound_to = {"format": _FORMAT} | dict(bound_to)
+        self._write_content, self._read_content = write, read
         name = hashlib.sha256(json.dumps(self._bound_to, sort_keys=True).encode()).hexdigest()[:32]
         self.path = folder / f"{name}.json"
 
-    def save(self, saved: Saved) -> None:
+    def save(self, saved: Saved[Content]) -> None:
         """Replace the file in one step, readable by us alone. Raises `OSError`."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        document = self._bound_to | {"fetched_at": saved.fetched_at, "keys": [dict(key.jwk) for key in saved.keys.keys]}
+        document = {**self._write_content(saved.content), **self._bound_to, "fetched_at": saved.fetched_at}
         descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.stem, suffix=".new")
         try:
             with os.fdopen(descriptor, "wb") as file:  # made with mode 0600
@@ -52,7 +69,7 @@ class SavedKeys:
                 Path(temporary).unlink()
             raise
 
-    def load(self, now: float) -> Saved | None:
+    def load(self, now: float) -> Saved[Content] | None:
         """What was saved, however old; None when there is nothing, or it claims to be from the future.
 
         Raises `MalformedError` or `OSError` when there is a file that must not be used.
@@ -68,7 +85,7 @@ class SavedKeys:
             raise MalformedError("it does not say when it was fetched")
         if fetched_at > now:
             return None
-        return Saved(read_key_set(body), float(fetched_at))
+        return Saved(self._read_content(body), float(fetched_at))
 
     def _read(self) -> bytes | None:
         try:
