@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ztproxy.model import Admitted, Arrived, Authorized, Connection, Decision, Finished, Identified, Outcome, Refusal
+from ztproxy.store.records import RecordsUnavailableError
 
 PEER = Connection(listener="127.0.0.1:8443", scheme="https", peer="192.0.2.7", peer_port=50000, local_port=8443)
 
@@ -142,6 +143,16 @@ class AllowingPolicy:
         return self.decide(admitted) or Authorized(
             admitted.arrived, admitted.route, admitted.certificate, admitted.token, None, Decision(allow=True)
         )
+
+
+class AwayRecords:
+    """A `ztproxy.store.records.Records` that does not answer."""
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        async def away(*_: object) -> None:
+            raise RecordsUnavailableError("away")
+
+        return away
 
 
 class FakeClock:

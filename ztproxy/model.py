@@ -54,6 +54,7 @@ class Reason(Enum):
     SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
     SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
     SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSION_NOT_RENEWED = ("session-not-renewed", 503, "The session's issuer cannot be reached, for too long already.")
     SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
     CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
     TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")

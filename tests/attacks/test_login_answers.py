@@ -157,7 +157,7 @@ async def test_a_host_where_nobody_logs_in(world, op):
         assert response.reason == "route-not-found", name
 
 
-@pytest.mark.parametrize("change", [lambda v: v[:-3] + "AAA", lambda v: v[:40], lambda v: "", lambda v: v + "A" * 5000])
+@pytest.mark.parametrize("change", [lambda v: v[:-3] + "AAA", lambda v: v[:40], lambda _: "", lambda v: v + "A" * 5000])
 async def test_a_cookie_that_was_changed(browser, change):
     answer = await answered(browser)
     jar = browser.jar["app.test"]

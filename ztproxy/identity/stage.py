@@ -31,19 +31,19 @@ from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
 from ztproxy.identity.listeners import Knowledge, knowledge_of
-from ztproxy.identity.login.building import clients, login_issuers
+from ztproxy.identity.login.building import login_issuers
 from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
+from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
 from ztproxy.spiffe.workload import Workload
-from ztproxy.store.records_memory import MemoryRecords
-from ztproxy.store.ring import load_or_create
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -65,6 +65,7 @@ class Identity:
         *,
         metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
+        sessions: Sessions | None = None,
         logins: Logins | None = None,
     ) -> None:
         self._demands = demands
@@ -76,6 +77,8 @@ class Identity:
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
+        self.sessions = sessions
+        """None where nobody logs in."""
         self._logins = logins
 
     @classmethod
@@ -91,6 +94,7 @@ class Identity:
         stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
         issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
+        sessions = storing.build(settings)
         return cls(
             demands,
             knowledge_of(settings, clock),
@@ -99,7 +103,8 @@ class Identity:
             clock,
             metadata=metadata,
             possession=possession_of(settings, clock.wall),
-            logins=_logins(settings, issuers, metadata, clock) if settings.login else None,
+            sessions=sessions,
+            logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
         )
 
     async def start(self) -> None:
@@ -123,6 +128,8 @@ class Identity:
             if earlier := previous.metadata.get(issuer):
                 metadata.take_over(earlier.standing())
         self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
+        if self.sessions is not None and previous.sessions is not None:
+            self.sessions.take_over(previous.sessions)
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
@@ -131,6 +138,8 @@ class Identity:
             await one.close()
         if self._possession is not None:
             await self._possession.replays.close()
+        if self.sessions is not None:
+            await self.sessions.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -185,13 +194,29 @@ class Identity:
             rights: what they rest on.
             now: seconds since 1970.
         """
-        return [self._rejudged(right, now) for right in rights]
+        monotonic = self._clock.monotonic()
+        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+
+    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+        token, demands = right.token, self._demands.get(right.route)
+        if token is None or token.session is None:
+            return None
+        if self.sessions is None or demands is None or demands.login != token.issuer:
+            return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
+        return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        found = revocation.check(certificate, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -214,26 +239,23 @@ class Identity:
             certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
-        if self._logins is not None and demands.login is not None and not arrived.unverified_authorization:
-            found = await self._logins.context.sessions.find(arrived, demands.login)
-            if isinstance(found, Refusal):
-                return found
-            if found is not None:
-                return Identified(arrived, routed.route, certificate, found.token)
+        if self.sessions is not None and _by_cookie(arrived, demands):
+            session = self.sessions.recall(arrived, demands.login) or await self._session(
+                self.sessions, arrived, demands
+            )
+            if session is not None:
+                return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            if presented.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-                return await self._logins.required(routed)
-            return self._challenged(presented, arrived, demands)
+            return await self._by_nothing(presented, routed, demands)
         bearer, digest, proven = presented
-        token = self._bearers.recall(digest, demands.issuers, arrived.wall)
-        if token is None:
-            verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
-            if isinstance(verdict, Refusal):
-                return self._challenged(verdict, arrived, demands)
-            token = verdict
+        token = self._bearers.recall(digest, demands.issuers, arrived.wall) or await self._bearers.verify(
+            bearer, digest, demands.issuers, arrived.wall, arrived.monotonic
+        )
+        if isinstance(token, Refusal):
+            return self._challenged(token, arrived, demands)
         refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
         if refusal is None and demands.workloads is not None:
             refusal = demands.workloads.refuse_token(token)
@@ -250,6 +272,28 @@ class Identity:
         if isinstance(told, Refusal):
             return self._challenged(told, identified.arrived, demands)
         return Identified(identified.arrived, identified.route, identified.certificate, token, told)
+
+    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+        """The session that a request presents, as the store has it."""
+        found = await sessions.find(arrived, demands.login)
+        return found.token if isinstance(found, Found) else found
+
+    def _by_session(
+        self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
+    ) -> Identified | Refusal:
+        """Who asks by a session that counts, unless it does not stand for this very request."""
+        if isinstance(session, Refusal):
+            return challenged(session)
+        arrived = routed.arrived
+        if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
+            return self._challenged(unbound, arrived, demands)
+        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+
+    async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
+        """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+            return await self._logins.required(routed)
+        return self._challenged(refusal, routed.arrived, demands)
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -279,13 +323,22 @@ class Identity:
         return revocation.outcome(settled, self._clock.wall())
 
 
+def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
+    """Whether a cookie may say who asks: where a token counts and is sent, what was sent on purpose goes before."""
+    return (
+        demands.login is not None
+        and bool(arrived.own_cookies)
+        and not (arrived.unverified_authorization and demands.issuers)
+    )
+
+
 def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
     """The one token in the Authorization fields; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
     if not demands.issuers:
-        return None
+        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
@@ -304,10 +357,12 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
 
 
 def _logins(
-    settings: Settings, issuers: Mapping[str, TrustedIssuer], metadata: Mapping[str, MetadataStore], clock: Clock
+    settings: Settings,
+    issuers: Mapping[str, TrustedIssuer],
+    metadata: Mapping[str, MetadataStore],
+    sessions: Sessions,
+    clock: Clock,
 ) -> Logins:
-    ring = load_or_create(settings.sessions.keys or settings.state / "session.keys")
-    sessions = Sessions(MemoryRecords(), ring, settings.sessions, dict(clients(settings.login)))
     return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 

@@ -129,6 +129,10 @@ REMEDIES: dict[Reason, str] = {
         "`sessions.storage` does not answer in `sessions.timeout`, and who asks cannot be known without it. Requests "
         "with tokens and routes without `login` go on. The log names the cause."
     ),
+    Reason.SESSION_NOT_RENEWED: (
+        "The session's claims have to be refreshed, and its issuer has not answered for `sessions.outage`. The log "
+        "names the cause; the session goes on when the issuer is back."
+    ),
     Reason.SESSIONS_FULL: (
         "`sessions.storage` has no room for one more login; those who are logged in stay so. Raise `sessions.maximum`, "
         "or lower `sessions.idle`."
