@@ -206,10 +206,17 @@ class Identity:
         return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        found = revocation.check(certificate, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -248,16 +255,22 @@ class Identity:
         )
         if isinstance(token, Refusal):
             return self._challenged(token, arrived, demands)
-        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
             return self._challenged(refusal, arrived, demands)
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        if not proven or self._possession is None:
-            return Identified(arrived, routed.route, certificate, token)
-        told = await self._possession.check(arrived, token)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
+
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
         if isinstance(told, Refusal):
-            return self._challenged(told, arrived, demands)
-        return Identified(arrived, routed.route, certificate, token, told)
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
 
     @staticmethod
     async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
