@@ -25,6 +25,7 @@ from ztproxy.identity.discovery import (
     saved_keys,
     saved_metadata,
 )
+from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
 from ztproxy.identity.groups import GroupMapping
@@ -36,6 +37,7 @@ from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.standing import Verdict
+from ztproxy.identity.token_exchange import Exchanger
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
@@ -61,6 +63,7 @@ class Identity:
         *,
         metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
+        exchangers: Mapping[str, Exchanger] | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
@@ -71,6 +74,8 @@ class Identity:
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
+        self.exchangers: Mapping[str, Exchanger] = exchangers or {}
+        """By route whose upstream gets a token of its own."""
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
@@ -87,7 +92,16 @@ class Identity:
         metadata = {name: one.metadata for name, one in asked.items()}
         possession = possession_of(settings, clock.wall)
         knowledge = knowledge_of(settings, clock)
-        return cls(demands, knowledge, stores, Bearers(issuers), clock, metadata=metadata, possession=possession)
+        return cls(
+            demands,
+            knowledge,
+            stores,
+            Bearers(issuers),
+            clock,
+            metadata=metadata,
+            possession=possession,
+            exchangers=exchangers_of(settings, metadata, clock),
+        )
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
@@ -120,6 +134,8 @@ class Identity:
             await authority.close()
         for one in self._kept():
             await one.close()
+        for exchanger in self.exchangers.values():
+            await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
 
