@@ -24,6 +24,7 @@ from ztproxy.identity.discovery import (
     saved_keys,
     saved_metadata,
 )
+from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
 from ztproxy.identity.groups import GroupMapping
@@ -40,6 +41,7 @@ from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
+from ztproxy.identity.token_exchange import Exchanger
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
@@ -67,6 +69,7 @@ class Identity:
         possession: Possession | None = None,
         sessions: Sessions | None = None,
         logins: Logins | None = None,
+        exchangers: Mapping[str, Exchanger] | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
@@ -80,6 +83,8 @@ class Identity:
         self.sessions = sessions
         """None where nobody logs in."""
         self._logins = logins
+        self.exchangers: Mapping[str, Exchanger] = exchangers or {}
+        """By route whose upstream gets a token of its own."""
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
@@ -105,6 +110,7 @@ class Identity:
             possession=possession_of(settings, clock.wall),
             sessions=sessions,
             logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
+            exchangers=exchangers_of(settings, metadata, clock),
         )
 
     async def start(self) -> None:
@@ -136,6 +142,8 @@ class Identity:
         await self._knowledge.close()
         for one in self._kept():
             await one.close()
+        for exchanger in self.exchangers.values():
+            await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
         if self.sessions is not None:
