@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
+    "claim_path.py",
     "edge/answering.py",
     "edge/canonical.py",
     "edge/collecting.py",
@@ -40,6 +41,7 @@ MODULES = (
     "identity/bearers.py",
     "identity/fitness.py",
     "identity/stage.py",
+    "identity/workloads.py",
     "limits/bucket.py",
     "limits/keys.py",
     "limits/limiter.py",
@@ -65,6 +67,7 @@ MODULES = (
     "upstream/deadlines.py",
     "upstream/forwarding.py",
     "upstream/head.py",
+    "upstream/peers.py",
     "upstream/pool.py",
     "upstream/response.py",
     "upstream/response_fields.py",

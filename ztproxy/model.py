@@ -31,6 +31,7 @@ class Reason(Enum):
     CERTIFICATE_EXPIRED = ("certificate-expired", 403, "The client certificate is outside its validity period.")
     CERTIFICATE_UNSUITABLE = ("certificate-unsuitable", 403, "The certificate is not one for a client.")
     CERTIFICATE_UNTRUSTED_HERE = ("certificate-untrusted-here", 403, "The certificate's authority does not count here.")
+    SPIFFE_ID_REFUSED = ("spiffe-id-refused", 403, "The workload's SPIFFE ID does not count here.")
     CERTIFICATE_REVOKED = ("certificate-revoked", 403, "The client certificate was revoked.")
     REVOCATION_UNKNOWN = ("revocation-unknown", 403, "Whether the client certificate was revoked is not known.")
 
@@ -68,6 +69,8 @@ class Reason(Enum):
     POLICY_UNAVAILABLE = ("policy-unavailable", 503, "The policy engine cannot be reached.")
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
+
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
 
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
@@ -149,6 +152,9 @@ class Token(msgspec.Struct, frozen=True):
     """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
     bound_key: str | None = None
     """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
 
 
 class StepUp(msgspec.Struct, frozen=True, gc=False):

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
-from ztproxy.identity.standing import Standing, by_lists, links_of
 
 from tests.handshake import Judge
 from ztproxy.identity.crl import UnusableListError, lists_in
+from ztproxy.identity.standing import Standing, by_lists, links_of
 
 SPEC = importlib.util.find_spec("cryptography_vectors")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SPEC is None, reason="needs cryptography-vectors: make peers")]
 ANCHOR = "TrustAnchorRootCertificate"
 
 AUTHORITY = "It is an authority's own certificate, which is nobody's as a client."
-POLICIES = "An authority of its chain demands that it name a policy, and no policy is known (`edge/contexts.py`)."
+POLICIES = "An authority of its chain demands that it name a policy, and no policy is known (`spiffe/tls.py`)."
 ROLLOVER = "A list is for the name and the key that issued a certificate; this one is by the same name's other key."
 INDIRECT = "A list by somebody else than the certificate's authority says nothing here (indirect lists)."
 BY_NAME = "Its distribution point has a name in a directory; only URLs are understood."

@@ -40,6 +40,8 @@ def test_what_is_counted_is_added_up():
         ("issuer", ISSUER, replace(ISSUER, fetched_at=NOW - 9e4), lambda made: made.issuers[0].fetched_at == NOW - 9e4),
         ("certificate", CERTIFICATE, replace(CERTIFICATE, not_after=NOW), lambda m: m.certificates[0].not_after == NOW),
         ("revocation", REVOCATION, replace(REVOCATION, next_update=None), lambda m: not m.revocation[0].next_update),
+        ("revocation", REVOCATION, replace(REVOCATION, this_update=None), lambda m: not m.revocation[0].this_update),
+        ("revocation", REVOCATION, replace(REVOCATION, failures=2), lambda m: m.revocation[0].failures == 2),
         ("limits", LIMITS, replace(LIMITS, up=False), lambda made: made.limits.up is False),
         ("logs", LOGS, replace(LOGS, decisions_healthy=False), lambda made: made.logs.decisions_healthy is False),
     ],

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
 from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.authorities import trust_in
+from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
+from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.demands import Demands, demands_of
@@ -24,15 +27,19 @@ from ztproxy.identity.discovery import (
 )
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
-from ztproxy.identity.listeners import ListenerRevocation, revocation_of
+from ztproxy.identity.known import summary as revocation_summary
+from ztproxy.identity.listeners import Knowledge, knowledge_of
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.standing import Verdict
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
+from ztproxy.spiffe.workload import Workload
 
 _BEARER = "bearer"
 """What the token is noted under."""
@@ -47,7 +54,7 @@ class Identity:
     def __init__(
         self,
         demands: Mapping[str, Demands],
-        revocation: Mapping[str, ListenerRevocation],
+        knowledge: Knowledge,
         stores: Sequence[KeyStore],
         bearers: Bearers,
         clock: Clock,
@@ -56,28 +63,31 @@ class Identity:
         possession: Possession | None = None,
     ) -> None:
         self._demands = demands
-        self._listeners = revocation
-        self._revocation = {listener: one.revocation for listener, one in revocation.items()}
+        self._knowledge = knowledge
+        self._revocation = knowledge.listeners
         self._stores = stores
         self.metadata = metadata
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
-        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
-        demands = demands_of(settings)
-        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
+        demands = demands_of(settings, workload)
+        asked = {
+            issuer.issuer: _Asked(issuer, settings, clock)
+            for issuer in settings.issuers
+            if not issuer.issuer.startswith(SCHEME)
+        }
         issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values()]
+        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
+        issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
         possession = possession_of(settings, clock.wall)
-        return cls(
-            demands, revocation_of(settings), stores, Bearers(issuers), clock, metadata=metadata, possession=possession
-        )
+        knowledge = knowledge_of(settings, clock)
+        return cls(demands, knowledge, stores, Bearers(issuers), clock, metadata=metadata, possession=possession)
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
@@ -86,8 +96,10 @@ class Identity:
                 one.load()
         for store in self._stores:
             store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
-        create_task = asyncio.get_running_loop().create_task
-        self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
+        if self._revocation:
+            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
+        for authority in self._knowledge.authorities.values():
+            authority.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
@@ -100,12 +112,12 @@ class Identity:
         for issuer, metadata in self.metadata.items():
             if earlier := previous.metadata.get(issuer):
                 metadata.take_over(earlier.standing())
+        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for authority in self._knowledge.authorities.values():
+            await authority.close()
         for one in self._kept():
             await one.close()
         if self._possession is not None:
@@ -114,8 +126,7 @@ class Identity:
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
         now = self._clock.wall()
-        for address, revocation in self._revocation.items():
-            yield from (f"{address}: {fact}" for fact in revocation.summary(now))
+        yield from revocation_summary(self._knowledge.authorities.values(), now)
         for store in self._stores:
             yield store.summary(now)
 
@@ -131,7 +142,7 @@ class Identity:
 
     @property
     def revocation(self) -> Mapping[str, Revocation]:
-        """By listener that has revocation lists."""
+        """By listener that knows anything about revoked certificates."""
         return self._revocation
 
     @property
@@ -139,12 +150,19 @@ class Identity:
         """How proofs are judged, where they are understood."""
         return self._possession
 
+    @property
+    def authorities(self) -> Collection[Authority]:
+        """Whose revoked certificates are known."""
+        return self._knowledge.authorities.values()
+
     def unready(self) -> Iterator[str]:
-        """Issuers whose tokens cannot be verified, because no keys of theirs are known."""
+        """Issuers whose tokens cannot be verified because no keys of theirs are known, and the like of authorities."""
         now = self._clock.wall()
         for store in self._stores:
             if now >= store.usable_until:
                 yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
+        for revocation in self._revocation.values():
+            yield from revocation.unready()
 
     @property
     def reserved(self) -> Mapping[str, Meet]:
@@ -172,10 +190,15 @@ class Identity:
         return self._challenged(refusal, identified.arrived, self._demands[identified.route])
 
     async def identify(self, routed: Routed) -> Identified | Met:
-        """Who asks. What is presented must hold, demanded or not; suspends only while an issuer's keys are fetched."""
+        """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
+
+        That is an issuer's keys, or whether a certificate was revoked, while it is asked for the first time.
+        """
         arrived = routed.arrived
         demands = self._demands[routed.route]
         certificate = self._certificate(arrived, demands)
+        if isinstance(certificate, Verdict):
+            certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
         presented = _presented(arrived, demands)
@@ -192,6 +215,8 @@ class Identity:
             token = verdict
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
+        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
+            return refused
         if not proven or self._possession is None:
             return Identified(arrived, routed.route, certificate, token)
         told = await self._possession.check(arrived, token)
@@ -205,16 +230,26 @@ class Identity:
         nonce = None if possession is None else possession.nonce(arrived.wall)
         return challenged(refusal, demands.schemes, nonce)
 
-    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | None:
+    def _certificate(self, arrived: Arrived, demands: Demands) -> Certificate | Refusal | Verdict | None:
+        """The certificate that counts; a verdict where something is being asked that may change it soon."""
         unchecked = arrived.connection.unchecked_certificate
         if unchecked is None:
             return Refusal(Reason.CERTIFICATE_REQUIRED) if demands.certificate else None
         if isinstance(unchecked, Refusal):
             return unchecked
-        if refusal := fit(unchecked, demands.authorities, arrived.wall):
+        if refusal := fit(unchecked, demands.authorities, arrived.wall, demands.workloads):
             return refusal
         revocation = self._revocation.get(arrived.connection.listener)
-        return unchecked if revocation is None else revocation.check(unchecked, arrived.wall)
+        if revocation is None:
+            return unchecked
+        verdict = revocation.verdict(unchecked, arrived.wall)
+        return verdict if verdict.first is not None else revocation.outcome(verdict, arrived.wall)
+
+    async def _settled(self, verdict: Verdict, arrived: Arrived) -> Certificate | Refusal:
+        """The outcome once there is a first answer about a certificate, or it has been waited for long enough."""
+        revocation = self._revocation[arrived.connection.listener]
+        settled = await revocation.settled(verdict, self._clock)
+        return revocation.outcome(settled, self._clock.wall())
 
 
 def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
@@ -268,4 +303,6 @@ class _Asked:
             self._clock,
             source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
         )
-        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)
+        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
+        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
+        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

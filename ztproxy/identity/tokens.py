@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from ztproxy.config.spiffe_ids import SCHEME, is_workload_id, trust_domain_of
 from ztproxy.identity.strict_json import MalformedError, decode_base64url, read_object
 from ztproxy.model import Reason, Refusal
 
@@ -28,6 +29,9 @@ class UnverifiedToken(msgspec.Struct, frozen=True):
     key_id: str | None
     kind: str
     issuer: str
+    """Its `iss`; empty where it has none, as a JWT-SVID may."""
+    svid_issuer: str | None
+    """The trust domain, spiffe://…, that its subject is a workload of."""
     claims: Mapping[str, Any]
     signed: bytes
     signature: bytes
@@ -45,6 +49,11 @@ def under_scheme(authorization: bytes, scheme: bytes) -> bytes | None:
 def is_name(value: object) -> TypeGuard[str]:
     """Whether a value can name somebody: a string, not empty, bounded, with nothing unprintable in it."""
     return isinstance(value, str) and 0 < len(value) <= MAXIMUM_NAME and not _UNPRINTABLE.search(value)
+
+
+def svid_issuer(subject: object) -> str | None:
+    """Whose JWT-SVID a token is by its subject, as `issuers` names it; None when it is none (JWT-SVID §3.1)."""
+    return SCHEME + trust_domain_of(subject) if isinstance(subject, str) and is_workload_id(subject) else None
 
 
 def malformed(detail: str) -> Refusal:
@@ -72,15 +81,16 @@ def take_apart(token: bytes, digest: bytes) -> UnverifiedToken | Refusal:
         signature = decode_base64url(parts[2])
     except MalformedError as wrong:
         return malformed(f"The token cannot be read: {wrong}.")
-    issuer = claims.get("iss")
-    if not is_name(issuer):
+    issuer, workload = claims.get("iss"), svid_issuer(claims.get("sub"))
+    if not is_name(issuer) and not (workload and "iss" not in claims):
         return malformed("The token's `iss` is absent or no name.")
     return UnverifiedToken(
         digest=digest,
         algorithm=header["alg"],
         key_id=header.get("kid"),
         kind=kind,
-        issuer=issuer,
+        issuer=issuer or "",
+        svid_issuer=workload,
         claims=claims,
         signed=token[: len(parts[0]) + 1 + len(parts[1])],
         signature=signature,

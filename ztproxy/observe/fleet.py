@@ -52,6 +52,8 @@ class Reloads(msgspec.Struct, frozen=True):
     last_failure: float | None = None
     problems: tuple[str, ...] = ()
     """Of the last reload, if it failed; what was there before is still in use."""
+    identity: str = ""
+    """Why the workload identity in use may not be the newest; empty when it is, and without `spiffe`."""
 
 
 class FleetStatus(msgspec.Struct, frozen=True):
@@ -103,8 +105,10 @@ def joined(
             (one for basis in bases for one in basis.certificates),
         ),
         revocation=_by(
-            lambda one: (one.listener, one.authority),
-            lambda a, b: min(a, b, key=lambda one: one.next_update or 0.0),
+            lambda one: (one.listener, one.authority, one.source),
+            lambda a, b: min(
+                a, b, key=lambda one: (one.this_update is not None, one.next_update or 0.0, -one.failures)
+            ),
             (one for basis in bases for one in basis.revocation),
         ),
         servers=_by(lambda one: (one.route, one.server), _server, (one for s in statuses for one in s.servers)),

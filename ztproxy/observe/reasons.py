@@ -42,12 +42,17 @@ REMEDIES: dict[Reason, str] = {
         "cannot be read. `detail` says which."
     ),
     Reason.CERTIFICATE_UNTRUSTED_HERE: (
-        "The listener trusts its authority, this route does not: see the route's `authorities`."
+        "The listener trusts its authority, this route does not: see the route's `authorities`. Of a workload: its own "
+        "trust domain's bundle does not vouch for its SPIFFE ID, or it is no X509-SVID. `detail` says which."
     ),
-    Reason.CERTIFICATE_REVOKED: "The authority's CRL lists it, or an intermediate of its chain.",
+    Reason.SPIFFE_ID_REFUSED: (
+        "The SVID is sound, and the route's `spiffe_ids` do not name this workload: see docs/workloads.md for patterns."
+    ),
+    Reason.CERTIFICATE_REVOKED: "A list or an OCSP answer of its authority says so, or that of an intermediate.",
     Reason.REVOCATION_UNKNOWN: (
-        "`crl` is configured, but no list that is in date covers the certificate's authority. Fetch the list "
-        "anew, or say `on_unknown: allow`."
+        "Nothing that is in date says whether the certificate, or an authority between it and its anchor, was "
+        "revoked: a list is missing or stale, a responder is away. The log names it and `ztproxy status` shows how "
+        "old what is known is; docs/revocation.md says what `on_unknown` and `grace` change."
     ),
     Reason.TOKEN_MISSING: "The route has `require: [token]` and the request no `Authorization: Bearer` field.",
     Reason.TOKEN_MALFORMED: (
@@ -147,6 +152,10 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
+    Reason.ASSERTION_TOO_LARGE: (
+        "A claim that `assertion.claims` takes over is larger than 4 KiB, or all are larger than 16 KiB, as JSON; the "
+        "log says which. Take over a part of it, or groups by way of `issuers[].groups.map`."
+    ),
     Reason.UPSTREAM_UNREACHABLE: (
         "No server of the route accepts connections, or none passes `upstream.health`. The log names the cause."
     ),
