@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
+    "claim_path.py",
     "edge/answering.py",
     "edge/canonical.py",
     "edge/collecting.py",
@@ -38,9 +39,13 @@ MODULES = (
     "edge/upgrading.py",
     "edge/wire.py",
     "identity/bearers.py",
+    "identity/binding.py",
     "identity/fitness.py",
+    "identity/possession.py",
+    "identity/replays_machine.py",
     "identity/revocation.py",
     "identity/stage.py",
+    "identity/workloads.py",
     "limits/bucket.py",
     "limits/keys.py",
     "limits/limiter.py",
@@ -66,6 +71,7 @@ MODULES = (
     "upstream/deadlines.py",
     "upstream/forwarding.py",
     "upstream/head.py",
+    "upstream/peers.py",
     "upstream/pool.py",
     "upstream/response.py",
     "upstream/response_fields.py",

@@ -1,5 +1,6 @@
 """What the parts of a worker say of themselves, in the words of a status."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from ztproxy.identity.known import known
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
+    BundleStatus,
     CertificateStatus,
     IssuerStatus,
     Judging,
@@ -25,12 +27,15 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
     StreamsStatus,
+    WorkloadStatus,
 )
 from ztproxy.parts import Parts
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import Upstreams
 
 
@@ -71,6 +76,7 @@ class BasisOf:
             tuple(_issuer(store, now) for store in parts.identity.stores),
             self._certificates,
             tuple(_revocation(parts)),
+            None if parts.workload is None else _workload(parts.workload),
         )
 
 
@@ -116,6 +122,20 @@ def _questions(parts: Parts) -> dict[str, int]:
     }
 
 
+def _workload(workload: Workload) -> WorkloadStatus:
+    svid = workload.svid
+    return WorkloadStatus(
+        workload.source,
+        None if svid is None else svid.spiffe_id,
+        None if svid is None else svid.not_before,
+        None if svid is None else svid.not_after,
+        tuple(
+            BundleStatus(name, len(bundle.authorities), len(json.loads(bundle.keys)["keys"]), bundle.since)
+            for name, bundle in workload.bundles.items()
+        ),
+    )
+
+
 def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:
     for listener, own in zip(settings.listeners, contexts, strict=True):
         for use, file, end in own.ends if own is not None else ():
@@ -152,7 +172,16 @@ def judging_of(parts: Parts) -> Judging:
         None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
+        proofs=_proofs(parts),
     )
+
+
+def _proofs(parts: Parts) -> ProofsStatus | None:
+    dpop, possession = parts.settings.dpop, parts.identity.possession
+    if dpop is None or possession is None:
+        return None
+    scheme = dpop.replay.partition(":")[0]
+    return ProofsStatus("redis" if scheme == "rediss" else scheme, possession.replays.up, possession.replays.kept)
 
 
 def servers_of(upstreams: Upstreams) -> Iterator[ServerStatus]:

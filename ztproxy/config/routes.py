@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.cross_origin import Cors
 from ztproxy.config.dpop import Binding
 from ztproxy.config.header_rules import HeaderRules, folded
@@ -11,7 +12,9 @@ from ztproxy.config.limits import LimitRule
 from ztproxy.config.moving import Redirect, Rewrite
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
+from ztproxy.config.spiffe_ids import SpiffePattern
 from ztproxy.config.streams import WEBSOCKET, Streams, UpgradeName
+from ztproxy.config.token_exchange import TokenExchange
 from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import FieldName, HostPattern, InputFile, PathPrefix
 
@@ -33,6 +36,11 @@ class Route(Section):
     count here."""
     authorities: tuple[InputFile, ...] | None = None
     """Whose certificates count here; must be said once several authorities are configured."""
+    spiffe_ids: tuple[SpiffePattern, ...] | None = None
+    """Which workloads count here, by the SPIFFE ID in their X509-SVID or JWT-SVID: * stands for one segment, /** at the
+    end for one or more. Must be said once several trust domains, or authorities beside one, are configured."""
+    listeners: tuple[str, ...] | None = None
+    """Names or addresses of the listeners that it is published on; all when absent."""
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
     binding: Binding = "none"
@@ -48,6 +56,8 @@ class Route(Section):
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
+    assertion: RouteAssertion = RouteAssertion()
+    token_exchange: TokenExchange | None = None
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()
@@ -65,6 +75,20 @@ class Route(Section):
             for path in self.paths:
                 if not self.rewrite.covers(path):
                     raise ValueError(f"`rewrite.prefix` {self.rewrite.prefix} does not cover the route's path {path}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token_exchange is None:
+            return self
+        if self.forward_token:
+            raise ValueError("`forward_token` passes the caller's token on, `token_exchange` another in its place")
+        if "token" not in self.require:
+            raise ValueError("`token_exchange` needs a token of each caller: say it in `require`")
+        if self.redirect is not None:
+            raise ValueError("`token_exchange` is for an upstream")
+        if b"authorization" in folded(self.policy_headers):
+            raise ValueError("`policy_headers` names Authorization, which `token_exchange` sets")
         return self
 
     @model_validator(mode="after")

@@ -3,8 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import msgspec
+
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.claims import accept
-from ztproxy.identity.tokens import UnverifiedToken, take_apart
+from ztproxy.identity.tokens import UnverifiedToken, malformed, take_apart
 from ztproxy.identity.trusted import Remembered, TrustedIssuer
 from ztproxy.model import Reason, Refusal, Token
 
@@ -57,9 +60,16 @@ class Bearers:
         unverified = take_apart(token, digest)
         if isinstance(unverified, Refusal):
             return unverified
-        issuer = self._issuers.get(unverified.issuer) if unverified.issuer in counting else None
+        name = unverified.issuer
+        if name not in counting and unverified.svid_issuer is not None:
+            name = unverified.svid_issuer
+        issuer = self._issuers.get(name) if name in counting else None
         if issuer is None:
             return Refusal(Reason.TOKEN_ISSUER_UNKNOWN)
+        if name.startswith(SCHEME):
+            if name != unverified.svid_issuer:
+                return malformed("The token's `sub` is no SPIFFE ID of its trust domain.")
+            unverified = msgspec.structs.replace(unverified, issuer=name)
         if unverified.algorithm not in issuer.algorithms:
             return Refusal(Reason.TOKEN_ALGORITHM_REFUSED)
         return await self._verify(unverified, issuer, wall, monotonic)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ztproxy.identity.confirmation import confirmation_of
+from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.identity.tokens import UnverifiedToken, is_name, malformed
 from ztproxy.model import Reason, Refusal, Token
 
@@ -22,6 +23,8 @@ class Expected(msgspec.Struct, frozen=True):
 
     audiences: frozenset[str]
     leeway: float
+    groups: GroupMapping | None = None
+    """What they say about groups; None: nobody looks."""
 
 
 def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now: float) -> Token | Refusal:
@@ -53,6 +56,7 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         return Refusal(Reason.TOKEN_EXPIRED)
     if max(not_before or 0, issued_at or 0) > now + expected.leeway:
         return Refusal(Reason.TOKEN_NOT_YET_VALID)
+    groups, roles = NOWHERE if expected.groups is None else expected.groups.of(claims)
     return Token(
         digest=signed.digest,
         issuer=signed.issuer,
@@ -65,6 +69,8 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         expires_at=expires_at,
         key_id=key_id,
         bound_key=bound.key,
+        groups=groups,
+        roles=roles,
     )
 
 

@@ -1,10 +1,22 @@
 """What the verdict on a token rests on: an issuer as configured, and a token once it is verified."""
 
+from typing import Protocol
+
 import msgspec
 
 from ztproxy.identity.claims import Expected
-from ztproxy.identity.issuers import KeyStore
-from ztproxy.model import Token
+from ztproxy.identity.keys import Key
+from ztproxy.model import Refusal, Token
+
+
+class Keys(Protocol):
+    """Where the keys of an issuer are."""
+
+    def vouches(self, identity: bytes, wall: float, /) -> bool:
+        """Whether a key that verified a token before is still among the good ones."""
+
+    async def find(self, key_id: str | None, algorithm: str, wall: float, monotonic: float, /) -> Key | Refusal:
+        """The key that a token names."""
 
 
 class TrustedIssuer(msgspec.Struct, frozen=True):
@@ -12,7 +24,7 @@ class TrustedIssuer(msgspec.Struct, frozen=True):
 
     algorithms: frozenset[str]
     expected: Expected
-    store: KeyStore
+    store: Keys
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -20,7 +32,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
     token: Token
     key: bytes
-    store: KeyStore
+    store: Keys
     ends_at: float
     """Seconds since 1970; its expiry and the leeway of its issuer."""
     size: int

@@ -17,11 +17,13 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
     StreamsStatus,
     WorkerStatus,
+    WorkloadStatus,
 )
 
 One = TypeVar("One")
@@ -52,6 +54,8 @@ class Reloads(msgspec.Struct, frozen=True):
     last_failure: float | None = None
     problems: tuple[str, ...] = ()
     """Of the last reload, if it failed; what was there before is still in use."""
+    identity: str = ""
+    """Why the workload identity in use may not be the newest; empty when it is, and without `spiffe`."""
 
 
 class FleetStatus(msgspec.Struct, frozen=True):
@@ -76,9 +80,13 @@ class FleetStatus(msgspec.Struct, frozen=True):
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
+    proofs: ProofsStatus | None
+    """Null also where proofs are not understood."""
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 def joined(
@@ -113,9 +121,11 @@ def joined(
         queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
+        proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
+        workload=_all(_workload, (one.workload for one in bases if one.workload is not None)),
     )
 
 
@@ -186,6 +196,11 @@ def _memo(a: MemoStatus, b: MemoStatus) -> MemoStatus:
     return MemoStatus(a.hits + b.hits, a.misses + b.misses, a.entries + b.entries)
 
 
+def _proofs(a: ProofsStatus, b: ProofsStatus) -> ProofsStatus:
+    up = a.up if b.up is None else b.up if a.up is None else a.up and b.up
+    return ProofsStatus(a.storage, up, None if a.kept is None or b.kept is None else a.kept + b.kept)
+
+
 def _logs(a: LogsStatus, b: LogsStatus) -> LogsStatus:
     healthy = None if a.decisions_healthy is None else a.decisions_healthy and b.decisions_healthy
     return LogsStatus(a.access_lost + b.access_lost, a.decisions_lost + b.decisions_lost, healthy)
@@ -199,6 +214,11 @@ def _streams(a: StreamsStatus, b: StreamsStatus) -> StreamsStatus:
     return StreamsStatus(
         _sums(a.open, b.open), _sums(a.opened, b.opened), _sums(a.ended, b.ended), a.refused + b.refused
     )
+
+
+def _workload(a: WorkloadStatus, b: WorkloadStatus) -> WorkloadStatus:
+    """The one that ends first."""
+    return min(a, b, key=lambda one: one.not_after or 0.0)
 
 
 def _sums(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

@@ -106,6 +106,17 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     """By rule in shadow mode: requests that it would have refused."""
 
 
+class ProofsStatus(msgspec.Struct, frozen=True):
+    """The store of used proofs (DPoP)."""
+
+    storage: str
+    """`memory`, `machine` or `redis`."""
+    up: bool | None
+    """Whether the shared store answers; null where there is none."""
+    kept: int | None
+    """Proofs that the process remembers; null where another place does."""
+
+
 class ListenerStatus(msgspec.Struct, frozen=True):
     """A listening socket."""
 
@@ -162,6 +173,29 @@ class LogsStatus(msgspec.Struct, frozen=True):
     """Null where there is no decision log."""
 
 
+class BundleStatus(msgspec.Struct, frozen=True):
+    """Whom a trust domain trusts to issue its SVIDs."""
+
+    trust_domain: str
+    authorities: int
+    """0: none of its X509-SVIDs counts."""
+    keys: int
+    """Of its JWT-SVIDs."""
+    since: float
+    """When it came to be as it is."""
+
+
+class WorkloadStatus(msgspec.Struct, frozen=True):
+    """Our workload identity (SPIFFE), and the bundles that vouch for others'."""
+
+    source: str
+    spiffe_id: str | None
+    """Null where we have no SVID."""
+    not_before: float | None
+    not_after: float | None
+    bundles: tuple[BundleStatus, ...]
+
+
 class Basis(msgspec.Struct, frozen=True):
     """What decisions rest on: it changes with a reload, as a whole."""
 
@@ -169,6 +203,8 @@ class Basis(msgspec.Struct, frozen=True):
     issuers: tuple[IssuerStatus, ...]
     certificates: tuple[CertificateStatus, ...]
     revocation: tuple[RevocationStatus, ...]
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 class Judging(msgspec.Struct, frozen=True):
@@ -182,6 +218,8 @@ class Judging(msgspec.Struct, frozen=True):
     """By listener: requests let in by what was known of revocations before it was out of date, within the grace."""
     ocsp: dict[str, int] = {}
     """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
+    proofs: ProofsStatus | None = None
+    """Null where proofs are not understood."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -111,6 +111,10 @@ class TokenPart(Part):
     ]
     issued_at: Annotated[Time | None, Meta(description="The claim iat, RFC 3339 in UTC.")]
     expires_at: Annotated[Time, Meta(description="The claim exp, RFC 3339 in UTC.")]
+    groups: Annotated[
+        list[str], Meta(description="The groups that the issuer's `groups` make of its claims; [] if none.")
+    ]
+    roles: Annotated[list[str], Meta(description="The roles that these groups have there; [] if none.")]
 
 
 class InputDocument(Part):
