@@ -289,7 +289,7 @@ async def test_a_reload_goes_on_from_what_is_known(world):
     url = world.publisher.publish("/ca.crl", ROOT.crl(LEAF))
     before = await world.knowing(crl_urls=[url])
     await settle(before)
-    after = await world.knowing(crl_urls=[url], on_unknown="allow", started=False)
+    after = await world.knowing(crl_urls=[url], on_unknown="allow", refresh="2h", started=False)
     after.take_over(before)
     await after.start()
     with pytest.raises(StopIteration) as ended:
