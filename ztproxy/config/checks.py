@@ -54,6 +54,8 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
             if url is not None and urlsplit(url).scheme != "https":
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+        if issuer.introspection is not None:
+            yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
 def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -109,6 +111,13 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
         yield at, f"route {route.name}: several issuers are configured, so `issuers` must say whose tokens count here"
     if "token" in route.require and not (issuers if route.issuers is None else route.issuers):
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    counting = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in counting]
+    if len(asked) > 1:
+        wrong = (
+            f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
+        )
+        yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
     for position, file in enumerate(route.authorities or ()):
         if file not in authorities:

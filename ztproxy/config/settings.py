@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.introspection import Introspection
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
@@ -163,7 +164,11 @@ class Issuer(Section):
     leeway: Duration = 30.0
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
-    """How long its last good keys stay in use while it cannot be reached."""
+    """How long its last good keys and metadata stay in use while it cannot be reached, over a restart too."""
+    token_type: Literal["any", "access"] = "any"  # noqa: S105 - no password
+    """access: a signed token must be an access token by its `typ` and its claims (RFC 9068), so an ID token is none."""
+    introspection: Introspection | None = None
+    """The issuer is asked about tokens (RFC 7662); without it, one that is no signed token is refused."""
 
 
 class Logs(Section):

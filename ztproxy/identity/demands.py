@@ -27,12 +27,13 @@ class Demands(msgspec.Struct, frozen=True):
 def demands_of(settings: Settings) -> Mapping[str, Demands]:
     """Every route's demands by its name. Raises `IdentityConfigError`."""
     _check_issuers(settings)
+    introspecting = frozenset(issuer.issuer for issuer in settings.issuers if issuer.introspection is not None)
     listed = {path: None for listener in settings.listeners for path in listener.client_certificates.authorities}
     return {
         route.name: Demands(
             certificate="certificate" in route.require,
             token="token" in route.require,
-            issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers]),
+            issuers=_issuers_of(route, [issuer.issuer for issuer in settings.issuers], introspecting),
             authorities=_authorities_of(route, list(listed)),
         )
         for route in settings.routes
@@ -54,7 +55,7 @@ def _check_issuers(settings: Settings) -> None:
             raise IdentityConfigError(f"{key}.jwks_uri", "keys are fetched over https only")
 
 
-def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
+def _issuers_of(route: Route, configured: list[str], introspecting: frozenset[str]) -> frozenset[str]:
     key = f"routes[{route.name}].issuers"
     if route.issuers is None and len(configured) > 1:
         raise IdentityConfigError(key, "several issuers are configured: say whose tokens count here; [] for nobody's")
@@ -65,6 +66,11 @@ def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
             raise IdentityConfigError(
                 key, f"{issuer} is not among `issuers`" + (f"; is {near[0]} meant?" if near else "")
             )
+    asked = [issuer for issuer in named if issuer in introspecting]
+    if len(asked) > 1:
+        raise IdentityConfigError(
+            key, f"{' and '.join(asked)} are both asked about opaque tokens: which of them does one belong to?"
+        )
     if "token" in route.require and not named:
         raise IdentityConfigError(key, "a token is required, but nobody's tokens count here")
     return frozenset(named)

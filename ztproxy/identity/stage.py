@@ -4,31 +4,20 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
-from ztproxy.config.settings import Issuer, Settings
-from ztproxy.identity.authorities import trust_in
+from ztproxy.config.settings import Settings
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.claims import Expected
+from ztproxy.identity.configured import ConfiguredIssuer
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import (
-    MetadataStore,
-    fetch_keys,
-    fetch_metadata,
-    place_of_keys,
-    saved_keys,
-    saved_metadata,
-)
-from ztproxy.identity.fetching import Fetcher
+from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.fitness import fit
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.listeners import ListenerRevocation, revocation_of
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, bearer_of, malformed
-from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
 
 _BEARER = "bearer"
@@ -43,19 +32,15 @@ class Identity:
         self,
         demands: Mapping[str, Demands],
         revocation: Mapping[str, ListenerRevocation],
-        stores: Sequence[KeyStore],
-        bearers: Bearers,
+        issuers: Mapping[str, ConfiguredIssuer],
         clock: Clock,
-        *,
-        metadata: Mapping[str, MetadataStore],
     ) -> None:
         self._demands = demands
         self._listeners = revocation
         self._revocation = {listener: one.revocation for listener, one in revocation.items()}
-        self._stores = stores
-        self.metadata = metadata
-        """What each issuer says about itself, by its name."""
-        self._bearers = bearers
+        self._issuers = issuers
+        self._stores = [one.keys for one in issuers.values() if one.verifies]
+        self._bearers = Bearers({name: one.trusted() for name, one in issuers.items()})
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,39 +48,33 @@ class Identity:
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings)
-        asked = {issuer.issuer: _Asked(issuer, settings, clock) for issuer in settings.issuers}
-        issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values()]
-        metadata = {name: one.metadata for name, one in asked.items()}
-        return cls(demands, revocation_of(settings), stores, Bearers(issuers), clock, metadata=metadata)
+        issuers = {one.issuer: ConfiguredIssuer(one, settings.state, clock) for one in settings.issuers}
+        return cls(demands, revocation_of(settings), issuers, clock)
 
     async def start(self) -> None:
         """Take up what was saved and begin to fetch; does not wait for any issuer."""
         for one in self._kept():
             if not one.taken_over:
                 one.load()
-        for store in self._stores:
-            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
+        for issuer in self._issuers.values():
+            issuer.start()
         create_task = asyncio.get_running_loop().create_task
         self._tasks = [create_task(listener.keep_current()) for listener in self._listeners.values()]
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same; verdicts about tokens are made anew."""
-        known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
-        for store in self._stores:
-            if before := known.get(store.issuer):
-                store.take_over(before.standing())
-        for issuer, metadata in self.metadata.items():
-            if earlier := previous.metadata.get(issuer):
-                metadata.take_over(earlier.standing())
+        known = previous._issuers  # noqa: SLF001 - one of its own kind
+        for name, issuer in self._issuers.items():
+            if before := known.get(name):
+                issuer.take_over(before)
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for one in self._kept():
-            await one.close()
+        for issuer in self._issuers.values():
+            await issuer.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -107,8 +86,13 @@ class Identity:
 
     def _kept(self) -> Iterator[Kept[Any]]:
         """All that is kept of issuers."""
-        yield from self._stores
-        yield from self.metadata.values()
+        for issuer in self._issuers.values():
+            yield from issuer.kept
+
+    @property
+    def metadata(self) -> Mapping[str, MetadataStore]:
+        """What each issuer says about itself, by its name."""
+        return {name: issuer.metadata for name, issuer in self._issuers.items()}
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -212,33 +196,3 @@ def _presented(arrived: Arrived, demands: Demands) -> tuple[bytes, bytes] | Refu
 def _holds(bound_to: str, certificate: Certificate | None) -> bool:
     """Whether the connection's certificate is the one that a token is bound to (RFC 8705 §3)."""
     return certificate is not None and certificate.fingerprint == bound_to
-
-
-class _Asked:
-    """An issuer's servers, and what is asked of them."""
-
-    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
-        name = issuer.issuer
-        self._issuer, self._settings, self._clock = issuer, settings, clock
-        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
-        self.metadata = MetadataStore(
-            name,
-            partial(fetch_metadata, self._fetcher, name),
-            saved_metadata(settings.state / "metadata", name),
-            issuer.max_stale,
-            clock,
-            source=(name, issuer.authorities),
-        )
-
-    def trusted(self) -> TrustedIssuer:
-        """What the verdict on its tokens rests on."""
-        issuer = self._issuer
-        store = KeyStore(
-            issuer.issuer,
-            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
-            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-            issuer.max_stale,
-            self._clock,
-            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-        )
-        return TrustedIssuer(frozenset(issuer.algorithms), Expected(frozenset(issuer.audiences), issuer.leeway), store)
