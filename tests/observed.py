@@ -31,7 +31,7 @@ DAY = 86400.0
 POLICY = PolicyStatus("embedded", "/etc/ztproxy/policies", "ztproxy/authz/decision", "a" * 64, NOW - 3600)
 ISSUER = IssuerStatus("https://login.test", 2, NOW - 60, NOW + DAY, 0, "")
 CERTIFICATE = CertificateStatus("listener", "0.0.0.0:8443", "gateway.pem", NOW + 90 * DAY)
-REVOCATION = RevocationStatus("0.0.0.0:8443", "CN=Clients", 3, NOW - DAY, NOW + DAY)
+REVOCATION = RevocationStatus("0.0.0.0:8443", "CN=Clients", 3, NOW - DAY, NOW + DAY, "ca.crl")
 SERVER = ServerStatus("orders", "http://10.0.0.5:8080", True, False, 1, 4, 3, 100, 2, 1, 50)
 QUEUE = QueueStatus("orders", 2, 3, 4)
 LIMITS = LimitsStatus("redis", True, 5, {"token.subject": 90}, {"route": 4})

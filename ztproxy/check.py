@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ztproxy.config.settings import Settings
 from ztproxy.generation import STREAMS
 from ztproxy.parts import StartError, build
+from ztproxy.spiffe.errors import SpiffeError
+from ztproxy.spiffe.source import once
 from ztproxy.summary import warnings
 from ztproxy.writable import unwritable
 
@@ -27,7 +29,9 @@ def check(settings: Settings) -> Checked:
     async def attempt() -> Checked:
         unopened = list(_log_problems(settings))
         try:
-            parts = build(settings)
+            parts = build(settings, workload=await once(settings))
+        except SpiffeError as wrong:
+            return Checked([str(wrong), *unopened], [])
         except StartError as wrong:
             return Checked([*wrong.problems, *unopened], [])
         try:

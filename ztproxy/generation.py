@@ -19,6 +19,7 @@ from ztproxy.model import Finished, HandshakeFailed
 from ztproxy.observe import AccessLog, Causes, DecisionLog, Metrics
 from ztproxy.observe.telling import telling, telling_of_handshakes
 from ztproxy.parts import Parts, StartError, build_beside
+from ztproxy.spiffe.workload import Workload
 
 STREAMS = ("stdout", "stderr", "off")
 """Values of `logs.access` that are no file."""
@@ -58,6 +59,7 @@ class Generation:
         demonstration: bool = False,
         metrics: Metrics | None = None,
         streams: Streams | None = None,
+        workload: Workload | None = None,
     ) -> Self:
         """Build all of it, and begin to fetch what issuers publish; nothing that serves is changed.
 
@@ -68,12 +70,15 @@ class Generation:
             demonstration: trust the demo's authority and issuer.
             metrics: where requests and handshakes are counted.
             streams: all that are open in the process, by whatever configuration they began.
+            workload: our SVID and the bundles of trust domains, where the configuration has `spiffe`.
 
         Raises:
             StartError: with every problem found; nothing is left behind then.
         """
         serving = None if previous is None else previous.parts
-        parts = await build_beside(settings, serving, keep_policy=keep_policy, allow_demonstration=demonstration)
+        parts = await build_beside(
+            settings, serving, keep_policy=keep_policy, allow_demonstration=demonstration, workload=workload
+        )
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(parts.close, [] if serving is None else [serving])
             shared = (

@@ -31,6 +31,7 @@ class Reason(Enum):
     CERTIFICATE_EXPIRED = ("certificate-expired", 403, "The client certificate is outside its validity period.")
     CERTIFICATE_UNSUITABLE = ("certificate-unsuitable", 403, "The certificate is not one for a client.")
     CERTIFICATE_UNTRUSTED_HERE = ("certificate-untrusted-here", 403, "The certificate's authority does not count here.")
+    SPIFFE_ID_REFUSED = ("spiffe-id-refused", 403, "The workload's SPIFFE ID does not count here.")
     CERTIFICATE_REVOKED = ("certificate-revoked", 403, "The client certificate was revoked.")
     REVOCATION_UNKNOWN = ("revocation-unknown", 403, "Whether the client certificate was revoked is not known.")
 
@@ -46,6 +47,23 @@ class Reason(Enum):
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
     TOKEN_TYPE_REFUSED = ("token-type-refused", 401, "The token is no access token, and only those count here.")
     TOKEN_INACTIVE = ("token-inactive", 401, "The token's issuer says that it does not count, or no more.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
+    SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
+    SESSION_ENDED = ("session-ended", 401, "The session has ended.")
+    SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
+    SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
+    SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSION_NOT_RENEWED = ("session-not-renewed", 503, "The session's issuer cannot be reached, for too long already.")
+    SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
+    CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
+    TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
+    PROOF_INVALID = ("proof-invalid", 401, "The proof of the token's key does not hold.")
+    PROOF_REPLAYED = ("proof-replayed", 401, "The proof of the token's key was used before.")
+    PROOF_NONCE_REQUIRED = ("proof-nonce-required", 401, "The proof of the token's key has no current nonce.")
+    PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
     INTROSPECTION_UNAVAILABLE = ("introspection-unavailable", 503, "The token's issuer could not be asked about it.")
@@ -59,6 +77,8 @@ class Reason(Enum):
     POLICY_UNAVAILABLE = ("policy-unavailable", 503, "The policy engine cannot be reached.")
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
+
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
 
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
@@ -132,11 +152,17 @@ class Token(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any]
     kind: str
     bound_to: str | None
+    """The fingerprint of the certificate that it is bound to (RFC 8705)."""
     issued_at: float | None
     expires_at: float
     key_id: str | None
     session: str | None = None
     """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
+    bound_key: str | None = None
+    """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
 
 
 class StepUp(msgspec.Struct, frozen=True, gc=False):
@@ -178,9 +204,9 @@ class Connection(msgspec.Struct, frozen=True, weakref=True):
 class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One canonical request, clean of everything that could pose as ours. All later stages are written from it.
 
-    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no name with `_`, none that we set
-    and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds every
-    Authorization value received.
+    `fields` holds no hop-by-hop field, no Host, no Content-Length, no Authorization, no DPoP, no name with `_`, none
+    that we set and none that a policy may set, and in Cookie none of our own cookies. `unverified_authorization` holds
+    every Authorization value received, `unverified_proofs` every DPoP value.
     """
 
     request_id: str
@@ -217,6 +243,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     own_cookies: Fields = ()
     """Names and values of the cookies under names that are ours alone, as received: whoever sent them may have made
     them up."""
+    unverified_proofs: tuple[bytes, ...] = ()
+    """Proofs of possession (RFC 9449 §4.1)."""
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
@@ -240,6 +268,8 @@ class Identified(msgspec.Struct, frozen=True, gc=False):
     route: str
     certificate: Certificate | None
     token: Token | None
+    response_fields: Fields = ()
+    """What the client is told beside the upstream's response, whatever that is."""
 
 
 class LimitStatus(msgspec.Struct, frozen=True, gc=False):
@@ -265,6 +295,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     certificate: Certificate | None
     token: Token | None
     limit: LimitStatus | None
+    response_fields: Fields = ()
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -297,6 +328,8 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     token: Token | None
     limit: LimitStatus | None
     decision: Decision
+    response_fields: Fields = ()
+    """As identity said."""
 
 
 class Right(msgspec.Struct, frozen=True, gc=False):
@@ -332,6 +365,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     limit: LimitStatus | None = None
     step_up: StepUp | None = None
     """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:

@@ -26,9 +26,11 @@ from ztproxy.policy.engine import Engine
 from ztproxy.policy.library import LibraryUnavailableError
 from ztproxy.policy.server import ServerEngine
 from ztproxy.policy.stage import Authorizer
-from ztproxy.routing import particular
+from ztproxy.routing import by_listener
 from ztproxy.routing.readable import Decide, readable
 from ztproxy.routing.reserved import JWKS, Reserved, always
+from ztproxy.spiffe.errors import SpiffeError
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import UnusableFileError, Upstreams
 
 Part = TypeVar("Part")
@@ -36,6 +38,7 @@ _UNUSABLE = (
     ContextError,
     IdentityConfigError,
     LibraryUnavailableError,
+    SpiffeError,
     UnusableFileError,
     LookupError,
     OSError,
@@ -64,14 +67,20 @@ class Parts(msgspec.Struct, frozen=True):
     upstreams: Upstreams
     load: Load
     """What the process has taken on, and when it takes no more."""
+    workload: Workload | None = None
+    """Our SVID and the bundles of trust domains that all of this rests on."""
 
     def pipeline(self, decisions: DecisionLog | None) -> Decide:
         """The stages in their order, with each decision recorded where a log is given."""
         policy = self.policy if decisions is None else _Recorded(self.policy, decisions)
-        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300"))
+        kept = 300 if self.settings.assertion is None else int(self.settings.assertion.key_cache)
+        fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=%d" % kept))
         reserved = Reserved({JWKS: always(Answer(200, fields, self.upstreams.jwks())), **self.identity.reserved})
         routes = self.settings.routes
-        return readable(Pipeline(particular.build(routes), self.identity, self.limits, policy, reserved), routes)
+        return readable(
+            Pipeline(by_listener.build(routes, self.settings.listeners), self.identity, self.limits, policy, reserved),
+            routes,
+        )
 
     def take_over(self, previous: "Parts") -> None:
         """Go on from what the parts that served before know: issuers' keys, buckets' levels, how servers stand."""
@@ -117,23 +126,29 @@ class _Recorded(msgspec.Struct, frozen=True):
         return outcome
 
 
-def build(settings: Settings, *, allow_demonstration: bool = False) -> Parts:
+def build(settings: Settings, *, allow_demonstration: bool = False, workload: Workload | None = None) -> Parts:
     """Everything but sockets and logs.
 
     Args:
         settings: a configuration that has been read and checked.
         allow_demonstration: trust the demo's authority and issuer; only the demo itself says so.
+        workload: our SVID and the bundles of trust domains, where the configuration has `spiffe`.
 
     Raises:
         StartError: with every problem found.
     """
-    making = _Making(settings, allow_demonstration=allow_demonstration)
+    making = _Making(settings, workload, allow_demonstration=allow_demonstration)
     making.read()
     return making.finished()
 
 
 async def build_beside(
-    settings: Settings, serving: Parts | None, *, keep_policy: bool = False, allow_demonstration: bool = False
+    settings: Settings,
+    serving: Parts | None,
+    *,
+    keep_policy: bool = False,
+    allow_demonstration: bool = False,
+    workload: Workload | None = None,
 ) -> Parts:
     """As `build`, while other parts serve: files are read and the policy is compiled off the event loop.
 
@@ -142,11 +157,12 @@ async def build_beside(
         serving: those other parts, if there are any.
         keep_policy: their engine decides on, if the policy's settings are the same.
         allow_demonstration: as for `build`.
+        workload: as for `build`.
 
     Raises:
         StartError: with every problem found; nothing is left behind then.
     """
-    making = _Making(settings, allow_demonstration=allow_demonstration)
+    making = _Making(settings, workload, allow_demonstration=allow_demonstration)
     kept = serving.engine if serving and keep_policy and serving.settings.policy == settings.policy else None
     making.engine = kept
     if serving is not None and serving.settings.overload == settings.overload:
@@ -163,8 +179,9 @@ async def build_beside(
 class _Making:
     """Parts half made, and what was wrong with the rest."""
 
-    def __init__(self, settings: Settings, *, allow_demonstration: bool) -> None:
+    def __init__(self, settings: Settings, workload: Workload | None, *, allow_demonstration: bool) -> None:
         self._settings = settings
+        self._workload = workload
         self._problems = [] if allow_demonstration else list(demonstration.traces(settings))
         self._contexts: list[Contexts | None] = []
         self._identity: Identity | None = None
@@ -174,13 +191,15 @@ class _Making:
 
     def read(self) -> None:
         """What takes its time: keys, certificates, revocation lists, the policy. Needs no event loop."""
-        settings = self._settings
+        settings, workload = self._settings, self._workload
+        if settings.spiffe is not None and workload is None:
+            self._problems.append("spiffe: there is neither an SVID nor a bundle yet")
         self._contexts = [
-            self._tried(lambda one=listener: build_contexts(one, time.time()))  # type: ignore[misc]  # the loop's own
+            self._tried(lambda one=listener: build_contexts(one, time.time(), workload))  # type: ignore[misc]  # the loop's own
             for listener in settings.listeners
             if listener.protocol == "https"
         ]
-        self._identity = self._tried(lambda: Identity.build(settings))
+        self._identity = self._tried(lambda: Identity.build(settings, workload=workload))
         self._limits = self._tried(lambda: Limits.build(settings))
         if self.engine is None:
             self.engine = self._tried(lambda: _engine(settings))
@@ -191,13 +210,13 @@ class _Making:
         """The parts. Raises `StartError`."""
         settings, identity, limits, engine = self._settings, self._identity, self._limits, self.engine
         load = self.load
-        upstreams = self._tried(lambda: Upstreams.build(settings))
+        upstreams = self._tried(lambda: Upstreams.build(settings, workload=self._workload))
         policy = self._tried(lambda: Authorizer.build(settings, engine)) if engine is not None else None
         if self._problems or not (identity and limits and upstreams and engine and policy and load):
             raise StartError(self._problems)
         made = iter(self._contexts)
         by_listener = tuple(next(made) if listener.protocol == "https" else None for listener in settings.listeners)
-        return Parts(settings, by_listener, identity, limits, engine, policy, upstreams, load)
+        return Parts(settings, by_listener, identity, limits, engine, policy, upstreams, load, self._workload)
 
     def _tried(self, make: Callable[[], Part]) -> Part | None:
         try:

@@ -21,6 +21,8 @@ from ztproxy.generation import Generation
 from ztproxy.identity import describe
 from ztproxy.model import Reason
 from ztproxy.parts import Parts, StartError
+from ztproxy.spiffe.errors import SpiffeError
+from ztproxy.spiffe.source import once
 
 __all__ = ["Server", "StartError", "new_event_loop"]
 
@@ -67,7 +69,13 @@ class Server:
             StartError: with every problem found; nothing serves then.
         """
         server = cls()
-        generation = await Generation.prepare(settings, demonstration=demonstration, streams=server.streams)
+        try:
+            workload = await once(settings)
+        except SpiffeError as wrong:
+            raise StartError([str(wrong)]) from None
+        generation = await Generation.prepare(
+            settings, demonstration=demonstration, streams=server.streams, workload=workload
+        )
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(generation.close)
             sockets: dict[str, socket.socket] = {}
@@ -169,6 +177,7 @@ class Server:
             admission=Admission(settings.connections, configured.trusted_proxies),
             balancers=configured.trusted_proxies if configured.proxy_protocol else None,
             shared=self._shared,
+            users=configured.users,
         )
 
     def _renew(self, old: Generation, generation: Generation, staying: set[str]) -> None:
@@ -177,7 +186,8 @@ class Server:
         for address in staying:
             listener, site = self._listeners[address], generation.sites[address]
             listener.renew(_application(site), generation.contexts[address], generation.handshake_failed)
-            listener.admit(settings.connections, site.reading.trusted_proxies)
+            users = next(one.users for one in settings.listeners if str(one.address) == address)
+            listener.admit(settings.connections, site.reading.trusted_proxies, users)
             for connection in tuple(old.sites[address].connections):
                 left = connection.renew(site, listener.judged_anew(connection.connection))
                 if left is not None:

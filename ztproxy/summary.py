@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from ztproxy.config.routes import Route
-from ztproxy.config.settings import Listener, Settings, is_local, is_local_host
+from ztproxy.config.settings import ClientCertificates, Listener, Settings, is_local, is_local_host
 from ztproxy.parts import Parts
 from ztproxy.writable import unwritable
 
@@ -48,8 +48,16 @@ def _trust(listener: Listener) -> str:
     if asked.mode == "off":
         return f"TLS {version} or newer, no client certificates"
     files = ", ".join(file.name for file in asked.authorities)
-    lists = f", {len(asked.crl)} revocation lists" if asked.crl else ", no revocation lists"
-    return f"TLS {version} or newer, client certificates {asked.mode}, of {files}{lists}"
+    return f"TLS {version} or newer, client certificates {asked.mode}, of {files}, {_revocation(asked)}"
+
+
+def _revocation(asked: ClientCertificates) -> str:
+    said = []
+    if asked.crl:
+        said.append(f"{len(asked.crl)} revocation lists")
+    if asked.revocation:
+        said.append(f"revocation known of {', '.join(one.authority.name for one in asked.revocation)}")
+    return ", ".join(said) or "no revocation lists"
 
 
 def warnings(parts: Parts) -> Iterator[str]:
@@ -59,8 +67,9 @@ def warnings(parts: Parts) -> Iterator[str]:
         yield from contexts.warnings if contexts is not None else ()
     for listener in settings.listeners:
         yield from _listener_warnings(listener)
-    if settings.issuers and (why := unwritable(settings.state, folder=True)):
-        yield f"state: {why}; issuers' keys cannot be kept there for a restart while an issuer is away"
+    if (settings.issuers or _fetches(settings)) and (why := unwritable(settings.state, folder=True)):
+        kept = "issuers' keys" if settings.issuers else "what is known of revoked certificates"
+        yield f"state: {why}; {kept} cannot be kept there for a restart during an outage"
     if settings.logs.decisions is not None and not settings.decisions.required:
         why = unwritable(settings.logs.decisions)
         yield from [f"logs.decisions: {why}; decisions are not recorded, and requests pass all the same"] if why else []
@@ -72,14 +81,27 @@ def warnings(parts: Parts) -> Iterator[str]:
         yield from _route_warnings(settings, route)
 
 
+def _fetches(settings: Settings) -> bool:
+    return any(
+        one.crl_urls or one.ocsp_urls or one.follow
+        for listener in settings.listeners
+        for one in listener.client_certificates.revocation
+    )
+
+
 def _listener_warnings(listener: Listener) -> Iterator[str]:
     if listener.allow_plaintext and not is_local(listener.address):
         yield f"{listener.address}: plaintext; whoever is on the way reads tokens"
     for network in listener.trusted_proxies:
         if network.prefixlen == 0:
             yield f"{listener.address}: trusted_proxies {network} lets anyone say where a request comes from"
-    if listener.client_certificates.on_unknown == "allow" and listener.client_certificates.crl:
+    asked = listener.client_certificates
+    if asked.on_unknown == "allow" and asked.crl:
         yield f"{listener.address}: certificates are accepted while their revocation list is missing or stale"
+    for one in asked.revocation:
+        if (one.on_unknown or asked.on_unknown) == "allow":
+            name = one.authority.name
+            yield f"{listener.address}: certificates of {name} are accepted while it is not known what it revoked"
 
 
 def _route_warnings(settings: Settings, route: Route) -> Iterator[str]:

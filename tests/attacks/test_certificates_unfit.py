@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.pki import ANY, SERVER, Authority
+from tests.roca import computable_key
 from ztproxy.identity.certificates import describe
 from ztproxy.identity.fitness import fit
 from ztproxy.model import Reason
@@ -38,6 +39,13 @@ def test_version_1():
     assert certificate.version == 1
     assert fit(certificate, HERE, NOW).reason is Reason.CERTIFICATE_UNSUITABLE
     assert "version" in fit(certificate, HERE, NOW).detail
+
+
+@pytest.mark.slow
+def test_a_key_that_can_be_computed_from_the_certificate():
+    refusal = read(ROOT.issue(key=computable_key()), ROOT)
+    assert refusal.reason is Reason.CERTIFICATE_UNSUITABLE
+    assert "ROCA" in refusal.detail
 
 
 def test_dates_are_looked_at_on_every_request():

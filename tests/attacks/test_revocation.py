@@ -10,8 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.issuer_server import World
 from tests.pki import DAY, Authority, new_key, now
 from ztproxy.identity import IdentityConfigError, describe
-from ztproxy.identity.crl import read_lists
+from ztproxy.identity.authority import Authority as Known
+from ztproxy.identity.crl import authority_id, read_lists
+from ztproxy.identity.list_files import ListFiles
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.standing import Rule
 from ztproxy.model import Identified, Reason
 
 ROOT = Authority.new("Root")
@@ -51,8 +54,16 @@ def lists(tmp_path):
     return read
 
 
-def judge(certificate, lists, at=NOW, **options):
-    outcome = Revocation(lists, **{"allow_unknown": False} | options).check(certificate, at)
+def knowing(lists, root=ROOT, **rule):
+    """A listener that knows these lists of an authority, read from files that are not there any more."""
+    known = Known("ca.pem", [], ListFiles([], [], "crl"))
+    known.ids = frozenset(one.authority for one in lists) | {authority_id(root.certificate)}
+    known.lists = tuple(lists)
+    return Revocation([(known, None)], Rule(**rule))
+
+
+def judge(certificate, lists, at=NOW, **rule):
+    outcome = knowing(lists, **rule).check(certificate, at)
     return getattr(outcome, "reason", None) or outcome.revocation
 
 
@@ -73,7 +84,7 @@ def test_a_list_in_der_counts_too(tmp_path):
 
 def test_stale_is_unknown_but_a_revoked_one_stays_revoked(lists):
     revoked, good = ROOT.issue(), ROOT.issue()
-    revocation = Revocation(lists(ROOT.crl(revoked)), allow_unknown=False)
+    revocation = knowing(lists(ROOT.crl(revoked)))
     later = NOW + 2 * 86400
     certificate = chain(good, ROOT)
     assert revocation.check(certificate, NOW).revocation == "good"
@@ -88,12 +99,12 @@ def test_a_list_from_the_future_is_unknown(lists):
 
 def test_unknown_is_let_in_and_counted_only_where_said(lists):
     certificate = chain(ROOT.issue(), ROOT)
-    revocation = Revocation(lists(ROOT.crl()), allow_unknown=True)
+    revocation = knowing(lists(ROOT.crl()), refuse=False)
     later = NOW + 2 * 86400
     assert revocation.check(certificate, later).revocation == "unchecked"
     assert revocation.let_in_unchecked == 1
     revoked = ROOT.issue()
-    assert judge(chain(revoked, ROOT), lists(ROOT.crl(revoked)), allow_unknown=True) is Reason.CERTIFICATE_REVOKED
+    assert judge(chain(revoked, ROOT), lists(ROOT.crl(revoked)), refuse=False) is Reason.CERTIFICATE_REVOKED
 
 
 def test_another_key_under_the_authoritys_name_signs_nothing(lists):
@@ -204,12 +215,12 @@ async def test_a_certificate_revoked_while_its_connection_stays_open(tmp_path):
         assert isinstance(identified, Identified)
         assert identified.certificate.revocation == "good"
         ROOT.write_crl(tmp_path, leaf, number=2)
-        identity._listeners[ADDRESS].look()
+        look(identity)
         refusal = await world.ask(identity, certificate=certificate, listener=ADDRESS)
         assert refusal.reason is Reason.CERTIFICATE_REVOKED
         # a file that is broken later leaves the last good list in use
         (tmp_path / "ca.crl").write_bytes(b"half a l")
-        identity._listeners[ADDRESS].look()
+        look(identity)
         refusal = await world.ask(identity, certificate=certificate, listener=ADDRESS)
         assert refusal.reason is Reason.CERTIFICATE_REVOKED
         identified = await world.ask(identity, certificate=chain(other, ROOT), listener=ADDRESS)
@@ -226,6 +237,12 @@ async def test_a_certificate_that_expires_while_its_connection_stays_open(tmp_pa
         world.clock.advance(7200)  # far more than the suite takes until here
         refusal = await world.ask(identity, certificate=certificate, listener=ADDRESS)
         assert refusal.reason is Reason.CERTIFICATE_EXPIRED
+
+
+def look(identity):
+    """What is done every now and then."""
+    for authority in identity.authorities:
+        authority.look_at_files()
 
 
 ADDRESS = "127.0.0.1:8443"

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.issuer_server import World
+from tests.roca import computable_key
 from tests.tokens import ABSENT, TokenIssuer, base64url, encode, private_key, public_jwk, signer
 from ztproxy.model import Identified, Reason
 
@@ -123,6 +124,12 @@ async def test_keys_of_two_types_may_share_an_id(world, issuer, identity):
 @pytest.mark.slow
 async def test_a_weak_key(world, issuer, identity):
     issuer.tokens.key = private_key("RS256", "weak", 1024)
+    assert await reason(world, identity, issuer.tokens.token()) is Reason.TOKEN_KEY_UNKNOWN
+
+
+@pytest.mark.slow
+async def test_a_key_that_can_be_computed(world, issuer, identity):
+    issuer.tokens.key = computable_key()
     assert await reason(world, identity, issuer.tokens.token()) is Reason.TOKEN_KEY_UNKNOWN
 
 

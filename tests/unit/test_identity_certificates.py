@@ -54,7 +54,7 @@ def test_a_subject_is_written_by_rfc_4514():
     assert described(subject=subject).subject == r"CN=x\+y,O=A\, B"
 
 
-@pytest.mark.parametrize("uri", ["spiffe://td/ns/a/sa/b", "spiffe://corp.example", "spiffe://td/a.b_c-d"])
+@pytest.mark.parametrize("uri", ["spiffe://td/ns/a/sa/b", "spiffe://corp.example/x", "spiffe://td/a.b_c-d"])
 def test_a_spiffe_id_is_taken(uri):
     assert described(uri=[uri]).spiffe_id == uri
 
@@ -62,6 +62,7 @@ def test_a_spiffe_id_is_taken(uri):
 @pytest.mark.parametrize(
     "uri",
     [
+        "spiffe://corp.example",
         "spiffe://TD/a",
         "spiffe:///a",
         "spiffe://td/",

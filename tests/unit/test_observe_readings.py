@@ -6,6 +6,7 @@ from tests.observed import ISSUER, LIMITS, NOW, REVOCATION, SERVER, worker
 from ztproxy.observe import catalogue as series
 from ztproxy.observe import readings
 from ztproxy.observe.snapshot import Snapshot
+from ztproxy.observe.status import ProofsStatus
 
 
 def told(found):
@@ -23,7 +24,9 @@ def test_the_basis():
         "issuer_fetch_failures": {("https://login.test",): 0},
         "issuer_keys_age_seconds": {("https://login.test",): 60},
         "certificate_not_after_timestamp_seconds": {("listener", "0.0.0.0:8443", "gateway.pem"): NOW + 90 * 86400},
-        "revocation_list_next_update_timestamp_seconds": {("0.0.0.0:8443", "CN=Clients"): NOW + 86400},
+        "revocation_list_next_update_timestamp_seconds": {("0.0.0.0:8443", "CN=Clients", "ca.crl"): NOW + 86400},
+        "revocation_age_seconds": {("0.0.0.0:8443", "CN=Clients", "ca.crl"): 86400},
+        "revocation_fetch_failures": {("0.0.0.0:8443", "CN=Clients", "ca.crl"): 0},
     }
 
 
@@ -35,6 +38,25 @@ def test_keys_that_were_never_fetched_have_no_age_and_a_list_without_an_end_is_o
     assert "issuer_keys_age_seconds" not in found
     assert found["issuer_keys"] == {("https://login.test",): 0}
     assert list(found["revocation_list_next_update_timestamp_seconds"].values()) == [0]
+
+
+def test_a_list_that_was_never_had_has_no_age_and_ocsp_has_no_end():
+    never = worker(revocation=replace(REVOCATION, this_update=None, next_update=None, failures=3)).basis
+    found = told(readings.of_basis(never, NOW))
+    assert "revocation_age_seconds" not in found
+    assert list(found["revocation_list_next_update_timestamp_seconds"].values()) == [0]
+    assert list(found["revocation_fetch_failures"].values()) == [3]
+    ocsp = worker(revocation=replace(REVOCATION, kind="ocsp", source="OCSP", next_update=None)).basis
+    found = told(readings.of_basis(ocsp, NOW))
+    assert "revocation_list_next_update_timestamp_seconds" not in found
+    assert found["revocation_age_seconds"] == {("0.0.0.0:8443", "CN=Clients", "OCSP"): 86400}
+
+
+def test_what_was_known_late_and_questions_are_counted():
+    judging = replace(worker().judging, late={"0.0.0.0:8443": 4}, ocsp={"answered": 2, "failed": 1, "left_out": 0})
+    found = told(readings.of_judging(judging))
+    assert found["revocation_late_total"] == {("0.0.0.0:8443",): 4}
+    assert found["ocsp_questions_total"] == {("answered",): 2, ("failed",): 1, ("left_out",): 0}
 
 
 def test_judging_and_servers():
@@ -49,6 +71,10 @@ def test_judging_and_servers():
         "memo_entries": {(): 8},
     }
     assert "limit_storage_up" not in told(readings.of_judging(worker(limits=replace(LIMITS, up=None)).judging))
+    shared = replace(worker().judging, proofs=ProofsStatus("redis", up=False, kept=None))
+    own = replace(worker().judging, proofs=ProofsStatus("memory", up=None, kept=12))
+    assert told(readings.of_judging(shared))["proof_store_up"] == {(): 0}
+    assert told(readings.of_judging(own))["proofs"] == {(): 12}
     of = ("orders", "http://10.0.0.5:8080")
     found = told(readings.of_servers([replace(SERVER, healthy=False)]))
     assert {name: values[of] for name, values in found.items()} == {

@@ -12,6 +12,7 @@ from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
 from ztproxy.identity.issuers import KeyStore
+from ztproxy.identity.known import known
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
@@ -24,6 +25,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -88,9 +90,31 @@ def _issuer(store: KeyStore, now: float) -> IssuerStatus:
 
 def _revocation(parts: Parts) -> Iterator[RevocationStatus]:
     for address, revocation in parts.identity.revocation.items():
-        for one in revocation.lists:
-            next_update = None if one.next_update == float("-inf") else one.next_update
-            yield RevocationStatus(address, one.name, len(one.revoked), one.this_update, next_update)
+        for authority, _ in revocation.sources:
+            for one in known(authority):
+                yield RevocationStatus(
+                    address,
+                    one.authority,
+                    one.revoked,
+                    one.made_at,
+                    one.ends_at,
+                    one.source,
+                    one.kind,
+                    one.failures,
+                    one.last_failure,
+                )
+
+
+def _questions(parts: Parts) -> dict[str, int]:
+    """To OCSP responders, all of them; empty where none is configured."""
+    asked = [one.answers for one in parts.identity.authorities if one.answers is not None]
+    if not asked:
+        return {}
+    return {
+        "answered": sum(one.answered for one in asked),
+        "failed": sum(one.failed for one in asked),
+        "left_out": sum(one.left_out for one in asked),
+    }
 
 
 def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:
@@ -127,7 +151,18 @@ def judging_of(parts: Parts) -> Judging:
         ),
         {address: one.let_in_unchecked for address, one in parts.identity.revocation.items()},
         None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
+        {address: one.let_in_late for address, one in parts.identity.revocation.items()},
+        _questions(parts),
+        proofs=_proofs(parts),
     )
+
+
+def _proofs(parts: Parts) -> ProofsStatus | None:
+    dpop, possession = parts.settings.dpop, parts.identity.possession
+    if dpop is None or possession is None:
+        return None
+    scheme = dpop.replay.partition(":")[0]
+    return ProofsStatus("redis" if scheme == "rediss" else scheme, possession.replays.up, possession.replays.kept)
 
 
 def servers_of(upstreams: Upstreams) -> Iterator[ServerStatus]:

@@ -16,8 +16,8 @@ from aiohttp.typedefs import Handler, Middleware
 from ztproxy.admin import pages
 from ztproxy.admin.fleet import Steered
 from ztproxy.admin.hosted import MOST_CONTENT
-from ztproxy.admin.peer import is_ours
 from ztproxy.config.values import Address, UnixAddress
+from ztproxy.edge.peer_user import is_ours
 
 LIFETIME = 300.0
 """Seconds that a connection lasts at most: a reload takes as long as its policy takes to compile."""

@@ -51,7 +51,8 @@ def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     )
     yield "certificates", ("USE", "OF", "FILE", "ENDS", "IN"), certificates
     lists = (_revocation(one, now) for one in status.revocation)
-    yield "revocation lists", ("LISTENER", "AUTHORITY", "REVOKED", "MADE", "NEXT UPDATE IN"), lists
+    known = ("LISTENER", "AUTHORITY", "FROM", "REVOKED", "MADE", "NEXT UPDATE IN", "STATE")
+    yield "revocation", known, lists
     head = ("ROUTE", "SERVER", "STATE", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES", "RETRIES")
     yield "servers", head, map(_server, status.servers)
 
@@ -64,6 +65,9 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         buckets = f"{limits.buckets} buckets in the workers"
         state = {True: "answers", False: f"does not answer; {buckets}", None: buckets}[limits.up]
         yield "limits", f"{limits.storage}, {state}"
+    if (proofs := status.proofs) is not None:
+        state = {True: "answers", False: "does not answer", None: f"{proofs.kept} remembered"}[proofs.up]
+        yield "proofs", f"{proofs.storage}, {state}"
     if (memo := status.memo) is not None:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"
@@ -91,8 +95,12 @@ def _issuer(one: IssuerStatus, now: float) -> Row:
 
 
 def _revocation(one: RevocationStatus, now: float) -> Row:
-    left = "never" if one.next_update is None else _in(one.next_update - now)
-    return one.listener, one.authority, str(one.revoked), _ago(now - one.this_update), left
+    ocsp = one.kind == "ocsp"
+    left = ("-" if ocsp else "never") if one.next_update is None else _in(one.next_update - now)
+    made = "never" if one.this_update is None else _ago(now - one.this_update)
+    state = f"{one.failures} failures" if one.failures else "ok"
+    source = f"{one.source} (delta)" if one.kind == "delta" else one.source
+    return one.listener, one.authority, source, str(one.revoked), made, left, state
 
 
 def _server(one: ServerStatus) -> Row:

@@ -2,12 +2,17 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ztproxy.config import workload_checks
+from ztproxy.config.assertions import RouteAssertion
+from ztproxy.config.binding_checks import binding_contradictions
 from ztproxy.config.operation import worker_count
-from ztproxy.config.settings import Settings, is_local_host
+from ztproxy.config.routes import Route
+from ztproxy.config.settings import Settings, is_local_host, is_published
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.config.values import Secret, segments
 
 Place = tuple[str | int, ...]
@@ -28,8 +33,15 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
         if route.forward_token and not settings.issuers:
             yield (*at, "forward_token"), "no `issuers` are configured, so there is never a token to forward"
     yield from _overlaps(settings)
+    yield from workload_checks.contradictions(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
+    yield from _sessions(settings, worker_count(settings.workers))
+    yield from binding_contradictions(settings, worker_count(settings.workers))
+    if settings.dpop is not None:
+        yield from _secret(settings.dpop.password, ("dpop", "password"))
+        yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
+    yield from _assertions(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
 
@@ -52,9 +64,11 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
             yield ("issuers", index, "issuer"), "this issuer is configured twice"
         seen.add(issuer.issuer)
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
-            if url is not None and urlsplit(url).scheme != "https":
+            if url is not None and urlsplit(url).scheme != "https" and not url.startswith(SCHEME):
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
         if issuer.introspection is not None:
+            if issuer.issuer.startswith(SCHEME):
+                yield ("issuers", index, "introspection"), "a trust domain is not asked about tokens"
             yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
@@ -95,6 +109,23 @@ def shared_limits(settings: Settings, workers: int) -> Iterator[tuple[Place, str
         yield at, f"{workers} workers would each admit the whole rate: say `storage: machine://` under `limits`"
 
 
+def _sessions(settings: Settings, workers: int) -> Iterator[tuple[Place, str]]:
+    """What sessions need: storage that all workers share, and logins whose issuer's word is understood."""
+    sessions = settings.sessions
+    yield from _secret(sessions.password, ("sessions", "password"))
+    if settings.login and workers > 1 and sessions.storage == "memory://":
+        at = ("sessions", "storage") if "storage" in sessions.model_fields_set else ("login",)
+        wanted = "say `storage: sqlite:var/sessions.db` under `sessions`, or `workers: 1`"
+        yield at, f"{workers} workers would each know other sessions: {wanted}"
+    for index, route in enumerate(settings.routes):
+        if route.login is None or route.binding == "none":
+            continue
+        if route.binding in ("dpop", "both"):
+            yield ("routes", index, "login"), f"with `binding: {route.binding}` no session ever counts: none has proofs"
+        elif not sessions.bind_certificate:
+            yield ("routes", index, "login"), f"`binding: {route.binding}` needs `sessions.bind_certificate: true`"
+
+
 def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:
     if secret is not None and secret.env is not None and not os.environ.get(secret.env):
         yield (*at, "env"), f"the environment has no {secret.env}"
@@ -109,22 +140,33 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
             yield (*at, "issuers", position), f"no issuer {name} is configured" + _of(issuers)
     if route.issuers is None and len(issuers) > 1:
         yield at, f"route {route.name}: several issuers are configured, so `issuers` must say whose tokens count here"
-    if "token" in route.require and not (issuers if route.issuers is None else route.issuers):
+    logins = [login.issuer for login in settings.login]
+    if route.login is not None and route.login not in logins:
+        yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
+    if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
-    counting = issuers if route.issuers is None else route.issuers
-    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in counting]
+    named = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in named]
     if len(asked) > 1:
         wrong = (
             f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
         )
         yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
+    domains = workload_checks.accepted(settings)
     for position, file in enumerate(route.authorities or ()):
         if file not in authorities:
             yield (*at, "authorities", position), f"no listener asks for certificates of {file}" + _of(authorities)
-    if route.authorities is None and len(authorities) > 1:
-        yield at, f"route {route.name}: several authorities are configured, so `authorities` must say whose count here"
-    if "certificate" in route.require and not (authorities if route.authorities is None else route.authorities):
+    if route.authorities is None and route.spiffe_ids is None and len(authorities) + len(domains) > 1:
+        said = (
+            "several trust domains, or authorities beside one, are configured, so `spiffe_ids` or `authorities`"
+            if domains
+            else "several authorities are configured, so `authorities`"
+        )
+        yield at, f"route {route.name}: {said} must say whose count here"
+    unsaid = route.authorities is None and route.spiffe_ids is None
+    counting = [*authorities, *domains] if unsaid else [*(route.authorities or ()), *(route.spiffe_ids or ())]
+    if "certificate" in route.require and not counting:
         yield (*at, "require"), "a certificate is required, but no authority's certificates count here"
 
 
@@ -139,14 +181,21 @@ def _authorities(settings: Settings) -> list[Path]:
 
 def _overlaps(settings: Settings) -> Iterator[tuple[Place, str]]:
     names: set[str] = set()
-    published: dict[tuple[str, tuple[str, ...]], str] = {}
+    published: dict[tuple[str, str, tuple[str, ...]], str] = {}
     for index, route in enumerate(settings.routes):
         if route.name in names:
             yield ("routes", index, "name"), f"another route is named {route.name} too"
         names.add(route.name)
-        for host, path in itertools.product(route.hosts, route.paths):
-            if (other := published.setdefault((host, segments(path)), route.name)) != route.name:
-                yield ("routes", index, "paths"), f"{host}{path} belongs to the route {other} already"
+        taken: dict[str, None] = {}  # once, however many listeners have both
+        for listener, host, path in itertools.product(_listeners_of(route, settings), route.hosts, route.paths):
+            if (other := published.setdefault((listener, host, segments(path)), route.name)) != route.name:
+                taken[f"{host}{path} belongs to the route {other} already"] = None
+        yield from ((("routes", index, "paths"), problem) for problem in taken)
+
+
+def _listeners_of(route: Route, settings: Settings) -> list[str]:
+    """By address: where a route is published."""
+    return [str(one.address) for one in settings.listeners if is_published(route, one)]
 
 
 def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -163,3 +212,22 @@ def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
             if others != servers:
                 at = ("routes", index, "upstream", "sticky")
                 yield at, f"the route {name} has a cookie {sticky.cookie} on {host} too, for other servers"
+
+
+def _assertions(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """Nothing is told where nobody signs, and no groups where no issuer has any."""
+    listed: list[tuple[Place, Mapping[str, str]]] = []
+    if settings.assertion is not None:
+        listed.append((("assertion", "claims"), settings.assertion.claims))
+    for index, route in enumerate(settings.routes):
+        if route.assertion == RouteAssertion():
+            continue
+        at: Place = ("routes", index, "assertion")
+        if settings.assertion is None:
+            yield at, "there is no `assertion` section, so nothing is signed for any upstream"
+        listed.append(((*at, "claims"), route.assertion.claims or {}))
+    grouped = any(issuer.groups is not None for issuer in settings.issuers)
+    for at, claims in listed:
+        for name, source in claims.items():
+            if source in ("token.groups", "token.roles") and not grouped:
+                yield (*at, name), "no issuer has `groups`, so there are never any"

@@ -4,12 +4,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.cross_origin import Cors
+from ztproxy.config.dpop import Binding
 from ztproxy.config.header_rules import HeaderRules, folded
 from ztproxy.config.limits import LimitRule
 from ztproxy.config.moving import Redirect, Rewrite
 from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
+from ztproxy.config.spiffe_ids import SpiffePattern
 from ztproxy.config.streams import WEBSOCKET, Streams, UpgradeName
 from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import FieldName, HostPattern, InputFile, PathPrefix
@@ -32,8 +35,15 @@ class Route(Section):
     count here."""
     authorities: tuple[InputFile, ...] | None = None
     """Whose certificates count here; must be said once several authorities are configured."""
+    spiffe_ids: tuple[SpiffePattern, ...] | None = None
+    """Which workloads count here, by the SPIFFE ID in their X509-SVID or JWT-SVID: * stands for one segment, /** at the
+    end for one or more. Must be said once several trust domains, or authorities beside one, are configured."""
+    listeners: tuple[str, ...] | None = None
+    """Names or addresses of the listeners that it is published on; all when absent."""
     require: tuple[Demand, ...]
     """Demanded before the policy is asked; [] is written out where the policy alone decides."""
+    binding: Binding = "none"
+    """What tokens have to be bound to here, whoever issued them; see `issuers[].binding`."""
     limits: tuple[LimitRule, ...] = ()
     maximum_body: Size | None = None
     """Content of a request, in place of `requests.maximum_body`."""
@@ -45,6 +55,7 @@ class Route(Section):
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
+    assertion: RouteAssertion = RouteAssertion()
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()

@@ -7,37 +7,41 @@ every path absolute.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ztproxy.config.assertions import Assertion
+from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.groups import Groups
 from ztproxy.config.introspection import Introspection
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
 from ztproxy.config.policies import PolicySettings
+from ztproxy.config.revocation import Revocation
 from ztproxy.config.routes import Route
 from ztproxy.config.section import Section
 from ztproxy.config.sessions import Sessions
+from ztproxy.config.spiffe import Spiffe
+from ztproxy.config.spiffe_ids import SCHEME, TrustDomain, trust_domain
 from ztproxy.config.values import (
     Address,
     AddressValue,
+    Algorithm,
     Duration,
     InputFile,
     Network,
     OutputPath,
     UnixAddress,
+    Url,
+    User,
+    parse_url,
 )
 
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
-
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
+def _issuer(value: str) -> str:
+    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else parse_url(value)
 
 
 def _log_target(value: str, info: ValidationInfo) -> str:
@@ -47,7 +51,7 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
-Url = Annotated[str, AfterValidator(_https)]
+IssuerName = Annotated[str, AfterValidator(_issuer)]
 
 
 class KeyPair(Section):
@@ -64,19 +68,34 @@ class ClientCertificates(Section):
 
     authorities: tuple[InputFile, ...] = ()
     """PEM files of the authorities that may have issued them; never the system's."""
+    trust_domains: tuple[TrustDomain, ...] = ()
+    """Trust domains of `spiffe` whose workloads may come: an X509-SVID counts if its own trust domain's bundle vouches
+    for it."""
     mode: Literal["required", "optional", "off"] = "off"
     """required: the handshake refuses. optional: each route decides. off: none is asked for."""
     crl: tuple[InputFile, ...] = ()
     """Revocation lists of these authorities, PEM or DER."""
     on_unknown: Literal["refuse", "allow"] = "refuse"
-    """What happens when `crl` is configured and the list that covers a certificate is missing or stale."""
+    """What happens when `crl` or `revocation` is configured and nothing current says whether a certificate was
+    revoked."""
+    revocation: tuple[Revocation, ...] = ()
+    """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
-        if self.mode != "off" and not self.authorities:
-            raise ValueError("client certificates are asked for, but no `authorities` are named that may issue them")
-        if self.mode == "off" and (self.authorities or self.crl):
-            raise ValueError("`authorities` and `crl` have no effect with `mode: off`; say `required` or `optional`")
+        if self.mode != "off" and not (self.authorities or self.trust_domains):
+            raise ValueError(
+                "client certificates are asked for, but no `authorities` are named that may issue them, "
+                "and no `trust_domains`"
+            )
+        if self.mode == "off" and (self.authorities or self.crl or self.revocation or self.trust_domains):
+            raise ValueError(
+                "`authorities`, `trust_domains`, `crl` and `revocation` have no effect with `mode: off`; "
+                "say `required` or `optional`"
+            )
+        named = [one.authority for one in self.revocation]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 
@@ -93,6 +112,8 @@ class Listener(Section):
 
     address: AddressValue
     """HOST:PORT or unix:/path."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """What routes call it in their `listeners`; its address when absent."""
     protocol: Literal["https", "http"] = "https"
     """http only on loopback or a Unix socket, unless it redirects or allow_plaintext is true."""
     allow_plaintext: bool = False
@@ -103,6 +124,8 @@ class Listener(Section):
     """The port redirected to."""
     certificates: tuple[KeyPair, ...] = ()
     """The first is the default; SNI picks among the rest."""
+    svid: bool = False
+    """Show our own X509-SVID (`spiffe`), alone or, as the default, beside `certificates`."""
     client_certificates: ClientCertificates = ClientCertificates()
     minimum_version: Literal["1.2", "1.3"] | None = None
     """TLS version; default 1.3 where client certificates are asked for, else 1.2."""
@@ -111,6 +134,9 @@ class Listener(Section):
     proxy_protocol: bool = False
     """Every connection begins with a PROXY header (v1 or v2) that says who the client is; from `trusted_proxies` only,
     all others are closed. X-Forwarded-For then counts from the client that it names."""
+    users: tuple[User, ...] = ()
+    """Who may connect to a Unix socket, by name or number, as the kernel says who it is; anyone whom the socket's mode
+    lets when empty."""
     hsts: Hsts | None = None
     """Strict-Transport-Security on every response of this listener."""
 
@@ -120,19 +146,32 @@ class Listener(Section):
             raise ValueError(
                 "`proxy_protocol` needs a TCP address, and `trusted_proxies` that may say who the client is"
             )
-        if self.protocol == "https" and not self.certificates:
-            raise ValueError("an https listener needs `certificates`")
+        if self.users and not isinstance(self.address, UnixAddress):
+            raise ValueError("`users` belongs to a Unix socket: who connects over TCP the kernel does not say")
+        if self.protocol == "https" and not (self.certificates or self.svid):
+            raise ValueError("an https listener needs `certificates`, or `svid: true`")
         if self.protocol == "https" and self.redirect_to_https:
             raise ValueError("`redirect_to_https` belongs to a listener with `protocol: http`")
         if self.protocol == "http":
-            if self.certificates or self.client_certificates.mode != "off" or self.hsts:
-                raise ValueError("`certificates`, `client_certificates` and `hsts` belong to `protocol: https`")
+            if self.certificates or self.svid or self.client_certificates.mode != "off" or self.hsts:
+                raise ValueError("`certificates`, `svid`, `client_certificates` and `hsts` belong to `protocol: https`")
             if not (self.redirect_to_https or self.allow_plaintext or is_local(self.address)):
                 raise ValueError(
                     "plaintext on an address that is not loopback: use `protocol: https`, `redirect_to_https: true` "
                     "or say `allow_plaintext: true`"
                 )
         return self
+
+    @property
+    def label(self) -> str:
+        """What routes call it."""
+        return self.name or str(self.address)
+
+
+def is_published(route: Route, listener: Listener) -> bool:
+    """Whether a listener has a route."""
+    named = route.listeners
+    return named is None or listener.label in named or str(listener.address) in named
 
 
 def is_local(address: Address) -> bool:
@@ -149,10 +188,10 @@ def is_local_host(host: str) -> bool:
 
 
 class Issuer(Section):
-    """An OIDC issuer whose tokens are understood."""
+    """An OIDC issuer, or a trust domain of `spiffe`, whose tokens are understood."""
 
-    issuer: Url
-    """Exactly as in the tokens' `iss`."""
+    issuer: IssuerName
+    """Exactly as in the tokens' `iss`; or spiffe://TRUST-DOMAIN, whose JWT-SVIDs are verified by its own bundle."""
     audiences: tuple[str, ...] = Field(min_length=1)
     """A token must name one of them in `aud`."""
     algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "ES256"), min_length=1)
@@ -169,6 +208,11 @@ class Issuer(Section):
     """access: a signed token must be an access token by its `typ` and its claims (RFC 9068), so an ID token is none."""
     introspection: Introspection | None = None
     """The issuer is asked about tokens (RFC 7662); without it, one that is no signed token is refused."""
+    binding: Binding = "none"
+    """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
+    key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""
+    groups: Groups | None = None
+    """What its tokens say about groups and roles; nothing when absent."""
 
 
 class Logs(Section):
@@ -177,15 +221,6 @@ class Logs(Section):
     access: LogTarget = "stdout"
     decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
-
-
-class Assertion(Section):
-    """The signed statement of who asks, made for upstreams."""
-
-    key: OutputPath
-    """ES256 private key, PEM; made at first start if absent."""
-    issuer: Url
-    lifetime: Duration = 60.0
 
 
 class Decisions(Section):
@@ -201,6 +236,7 @@ class Settings(Section):
     version: Literal[1]
     listeners: tuple[Listener, ...] = Field(min_length=1)
     issuers: tuple[Issuer, ...] = ()
+    dpop: Dpop | None = None
     login: tuple[Login, ...] = ()
     """Where browsers log in; a route names the issuer."""
     sessions: Sessions = Sessions()
@@ -210,6 +246,7 @@ class Settings(Section):
     policy: PolicySettings = PolicySettings()
     limits: Limits = Limits()
     routes: tuple[Route, ...] = Field(min_length=1)
+    spiffe: Spiffe | None = None
     logs: Logs = Logs()
     assertion: Assertion | None = None
     decisions: Decisions = Decisions()

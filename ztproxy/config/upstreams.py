@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from ztproxy.config.section import Section
+from ztproxy.config.spiffe_ids import SpiffePattern
 from ztproxy.config.values import Duration, InputFile, Secret
 
 _IDENTITY = r"source\.address|certificate\.(?:fingerprint|spiffe_id)|token\.subject|token\.claims\.[A-Za-z0-9_:./-]+"
@@ -89,11 +90,20 @@ class UpstreamTls(Section):
     key: InputFile | None = None
     server_name: str | None = None
     """The name verified and sent as SNI; the server's host when absent."""
+    svid: bool = False
+    """Show our own X509-SVID (`spiffe`), in place of `certificate` and `key`."""
+    spiffe_ids: tuple[SpiffePattern, ...] | None = Field(default=None, min_length=1)
+    """Whom we talk to: the server's X509-SVID has one of these IDs, and its own trust domain's bundle vouches for it.
+    In place of `authorities` and of a name; `server_name` is then only sent."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("`certificate` and `key` go together")
+        if self.svid and self.certificate is not None:
+            raise ValueError("with `svid: true` our SVID is shown, and no `certificate`")
+        if self.spiffe_ids is not None and self.authorities:
+            raise ValueError("with `spiffe_ids` the trust domains' bundles vouch for servers, and no `authorities`")
         return self
 
 

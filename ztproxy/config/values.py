@@ -7,8 +7,8 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
-from urllib.parse import unquote
+from typing import Annotated, Literal, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Of a signature by a private key (RFC 7518 §3.1, RFC 8037)."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -141,6 +143,14 @@ def parse_field_name(value: object) -> str:
     raise ValueError("a header name has letters, digits and dashes")
 
 
+def parse_url(value: str) -> str:
+    """An http(s) URL without user and fragment, kept as written."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
+    return value
+
+
 def must_be_readable(path: Path) -> Path:
     """Refuse what is no file that can be read."""
     if not path.is_file():
@@ -156,7 +166,7 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _from_base(path: Path, info: ValidationInfo) -> Path:
+def from_base(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the configuration file's own folder."""
     return Path(info.context["base"], path) if info.context else path
 
@@ -172,6 +182,20 @@ def write_duration(seconds: float) -> str:
 def write_rate(rate: Rate) -> str:
     """A rate as it is written in the configuration."""
     return f"{rate.limit}/{next(name for name, period in _PERIODS.items() if period == rate.period)}"
+
+
+def parse_user(value: object) -> int:
+    """A user's number, from its name or the number itself."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32:
+        return value
+    if isinstance(value, str):
+        try:
+            import pwd  # noqa: PLC0415 - absent on Windows
+
+            return pwd.getpwnam(value).pw_uid
+        except (ImportError, KeyError):
+            raise ValueError(f"this machine knows no user {value}") from None
+    raise ValueError("a user is a name, or a number")
 
 
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
@@ -196,6 +220,7 @@ AddressValue = Annotated[
     PlainSerializer(str),
     _text(r"^(unix:/.+|.+:\d{1,5})$", "0.0.0.0:8443", "unix:/run/ztproxy.sock"),
 ]
+User = Annotated[int, BeforeValidator(parse_user), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     PlainValidator(parse_network),
@@ -207,11 +232,12 @@ HostPattern = Annotated[
 ]
 PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/", "/api/")]
 FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
-OutputPath = Annotated[Path, AfterValidator(_from_base)]
+Url = Annotated[str, AfterValidator(parse_url)]
+OutputPath = Annotated[Path, AfterValidator(from_base)]
 """A file or directory that the program makes."""
-InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(must_be_readable)]
+InputFile = Annotated[Path, AfterValidator(from_base), AfterValidator(must_be_readable)]
 """A file that must be there."""
-InputDirectory = Annotated[Path, AfterValidator(_from_base), AfterValidator(_directory)]
+InputDirectory = Annotated[Path, AfterValidator(from_base), AfterValidator(_directory)]
 """A directory that must be there."""
 
 

@@ -14,6 +14,7 @@ from ztproxy.config.edge import Connections
 from ztproxy.edge.forwarded import Networks, normalised, trusts
 
 MAXIMUM, PER_SOURCE, HANDSHAKES = "connections.maximum", "connections.per_source", "connections.handshakes"
+USERS = "users"
 TOLD_EVERY = 1.0
 """Seconds between two lines in the log about one bound."""
 _IPV6_BITS = 128
@@ -109,7 +110,10 @@ class Admission:
         now = self._clock()
         if now >= self._quiet_until.get(bound, 0.0):
             self._quiet_until[bound] = now + TOLD_EVERY
-            _logger.warning("connections refused: `%s` is reached (%d refused so far)", bound, self.refused[bound])
+            if bound == USERS:
+                _logger.warning("connections refused: of users not in `users` (%d refused so far)", self.refused[bound])
+            else:
+                _logger.warning("connections refused: `%s` is reached (%d refused so far)", bound, self.refused[bound])
         return False
 
     def source_of(self, address: str) -> Source | None:

@@ -80,6 +80,7 @@ def arrive(line: Line, section: FieldSection, moment: Moment, origin: Origin, re
         line.version,
         section.notes,
         section.own_cookies,
+        section.proofs,
     )
 
 

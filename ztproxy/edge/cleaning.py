@@ -37,6 +37,7 @@ class Use(IntEnum):
     FORWARDED_PROTO = 10
     KEPT_ONCE = 11
     COOKIE = 12
+    PROOF = 13
 
 
 KEPT, DROPPED, KEPT_ONCE = int(Use.KEPT), int(Use.DROPPED), int(Use.KEPT_ONCE)
@@ -51,6 +52,7 @@ _READ_HERE = {
     b"upgrade": Use.UPGRADE,
     b"expect": Use.EXPECT,
     b"authorization": Use.AUTHORIZATION,
+    b"dpop": Use.PROOF,
     b"x-forwarded-for": Use.FORWARDED_FOR,
     b"x-forwarded-proto": Use.FORWARDED_PROTO,
 }

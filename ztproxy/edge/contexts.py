@@ -17,9 +17,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ztproxy.config import settings
+from ztproxy.spiffe.errors import SpiffeError
+from ztproxy.spiffe.tls import show, trust
+from ztproxy.spiffe.workload import Workload
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!aPSK:!kPSK:@SECLEVEL=2"
 """Of TLS 1.2; those of 1.3 are all AEAD with forward secrecy. Level 2: no RSA below 2048 bits, no SHA-1 signatures."""
+
+_POLICY_CHECK = ssl.VerifyFlags(0x80)
+"""X509_V_FLAG_POLICY_CHECK, which the `ssl` module does not name. Without it an authority's demand that certificates
+name a policy (RFC 5280 §4.2.1.11) would be read and not met; with it, and no policy known here, it refuses."""
 
 SniCallback = Callable[[ssl.SSLObject | ssl.SSLSocket, str | None, ssl.SSLContext], None]
 
@@ -57,23 +64,27 @@ class Contexts(msgspec.Struct, frozen=True):
         return cast("EdgeTls", self.default.wrap_bio(incoming, outgoing, server_side=True))
 
 
-def build(listener: settings.Listener, now: float) -> Contexts:
+def build(listener: settings.Listener, now: float, workload: Workload | None = None) -> Contexts:
     """The contexts of an https listener.
 
     Args:
         listener: its settings; paths absolute.
         now: seconds since 1970, to warn of certificates outside their validity.
+        workload: our SVID and the bundles of trust domains, where the listener shows it or asks for theirs.
 
     Raises:
         ContextError: a file cannot be read, holds no certificate, or key and certificate do not belong together.
     """
     asked = listener.client_certificates
     found = [(path, certificate) for path in asked.authorities for certificate in read_authorities(path)]
-    authorities = [certificate for _, certificate in found]
+    authorities = [certificate.public_bytes(Encoding.DER) for _, certificate in found]
+    authorities += workload.authorities_of(asked.trust_domains) if workload is not None else ()
     ends = [("authority", path, certificate.not_valid_after_utc.timestamp()) for path, certificate in found]
     by_name: dict[str, ssl.SSLContext] = {}
     contexts: list[ssl.SSLContext] = []
     warnings: list[str] = []
+    if listener.svid:
+        contexts.append(_showing_svid(listener, authorities, workload))
     for pair in listener.certificates:
         context = _context(listener, authorities)
         certificate = _load_pair(context, pair)
@@ -93,7 +104,7 @@ def build(listener: settings.Listener, now: float) -> Contexts:
         warnings=tuple(warnings),
         requires=asked.mode == "required",
         ends=tuple(ends),
-        authorities=frozenset(authority.public_bytes(Encoding.DER) for authority in authorities),
+        authorities=frozenset(authorities),
     )
 
 
@@ -122,7 +133,18 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _context(listener: settings.Listener, authorities: list[x509.Certificate]) -> ssl.SSLContext:
+def _showing_svid(listener: settings.Listener, authorities: list[bytes], workload: Workload | None) -> ssl.SSLContext:
+    context = _context(listener, authorities)
+    if workload is None or workload.svid is None:
+        raise ContextError(f"{listener.address}: there is no SVID to show")
+    try:
+        show(context, workload.svid)
+    except SpiffeError as wrong:
+        raise ContextError(f"{listener.address}: {wrong}") from None
+    return context
+
+
+def _context(listener: settings.Listener, authorities: list[bytes]) -> ssl.SSLContext:
     mode = listener.client_certificates.mode
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = EdgeTls
@@ -136,12 +158,11 @@ def _context(listener: settings.Listener, authorities: list[x509.Certificate]) -
         return context
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
-    for authority in authorities:
-        context.load_verify_locations(cadata=authority.public_bytes(Encoding.DER))
+    # An intermediate named as an authority is trusted itself, so that nobody has to trust all of its root instead.
+    trust(context, authorities)
     if not context.get_ca_certs():
         raise ContextError(f"{listener.address}: client certificates are asked for, but no authority may issue them")
-    # An intermediate named as an authority is trusted itself, so that nobody has to trust all of its root instead.
-    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= _POLICY_CHECK
     context.verify_mode = ssl.CERT_REQUIRED if mode == "required" else ssl.CERT_OPTIONAL
     return context
 

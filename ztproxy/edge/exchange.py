@@ -230,7 +230,7 @@ class Exchange(Answering):
             return
         if not self.complete or self.site.draining:
             self.persistent = False
-        self.write_head(status, fields, length)
+        self.write_head(status, self._told(fields), length)
 
     def send_switch(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 101."""
@@ -250,7 +250,7 @@ class Exchange(Answering):
             return
         if protocol == WEBSOCKET:
             self.frames = Frames()
-        self.write_switch(protocol, fields)
+        self.write_switch(protocol, self._told(fields))
         self._carrier.switch(self)
 
     def send_body(self, data: bytes) -> None:
@@ -317,6 +317,13 @@ class Exchange(Answering):
         else:
             self._act(outcome)
 
+    def _told(self, fields: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        """A response's fields, and what the client is told beside."""
+        outcome = self.outcome
+        if isinstance(outcome, Authorized) and outcome.response_fields:
+            return (*fields, *outcome.response_fields)
+        return fields
+
     def _decided(self, _task: object) -> None:
         self._carrier.advance()
 
@@ -350,7 +357,7 @@ class Exchange(Answering):
 
     def _collect(self, wanted: WithContent) -> None:
         """Take the content here; the answer is made out of it."""
-        self.maximum = wanted.maximum
+        self.maximum = float(wanted.maximum)
         if self._is_too_much:
             self.outcome = Refused(TOO_MUCH, wanted.at)
             return self.answer_refusal(TOO_MUCH)

@@ -22,11 +22,8 @@ _CLOSE = b"close"
 _NONE: frozenset[bytes] = frozenset()
 _HOST, _LENGTH, _CODING = int(Use.HOST), int(Use.CONTENT_LENGTH), int(Use.TRANSFER_ENCODING)
 _CONNECTION, _UPGRADE, _EXPECT = int(Use.CONNECTION), int(Use.UPGRADE), int(Use.EXPECT)
-_AUTHORIZATION, _FORWARDED_FOR, _FORWARDED_PROTO = (
-    int(Use.AUTHORIZATION),
-    int(Use.FORWARDED_FOR),
-    int(Use.FORWARDED_PROTO),
-)
+_AUTHORIZATION, _PROOF = int(Use.AUTHORIZATION), int(Use.PROOF)
+_FORWARDED_FOR, _FORWARDED_PROTO = int(Use.FORWARDED_FOR), int(Use.FORWARDED_PROTO)
 _COOKIE = int(Use.COOKIE)
 
 
@@ -96,4 +93,5 @@ def _section(
         tuple(ours.get(_FORWARDED_PROTO, ())),
         {},
         cookies,
+        tuple(ours.get(_PROOF, ())),
     )

@@ -3,13 +3,13 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ztproxy import model
 from ztproxy.config.edge import Connections
 from ztproxy.config.values import TcpAddress
-from ztproxy.edge.admission import Admission
+from ztproxy.edge.admission import USERS, Admission
 from ztproxy.edge.binding import BACKLOG, BindError, bind_socket
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.forwarded import Networks
@@ -35,6 +35,7 @@ class Listener:
         balancers: networks of those who begin with a PROXY header, and who alone may connect; None: nobody does.
         wall: the clock, seconds since 1970.
         shared: others listen on the socket too: the file of a Unix socket is not ours to remove.
+        users: who alone may connect to a Unix socket, by number; anyone when empty.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Listener:
         balancers: Networks | None = None,
         wall: Callable[[], float] = time.time,
         shared: bool = False,
+        users: Collection[int] = (),
     ) -> None:
         if contexts is not None and contexts.asks and describe is None:
             raise ValueError("client certificates are asked for, and nobody reads them")
@@ -63,6 +65,7 @@ class Listener:
         self._contexts = contexts
         self._describe = describe
         self._balancers = balancers
+        self._users = frozenset(users)
         self._live: set[SocketWire | Proxied] = set()
         self.accepted = 0
         """Connections, since it was made."""
@@ -118,9 +121,10 @@ class Listener:
         self.handshake_failed = on_handshake_failed
         self._contexts = contexts
 
-    def admit(self, limits: Connections, trusted: Networks) -> None:
+    def admit(self, limits: Connections, trusted: Networks, users: Collection[int] = ()) -> None:
         """Bound connections by a newer configuration; those that are open count as they did."""
         self.admission.renew(limits, trusted)
+        self._users = frozenset(users)
         self.handshake_timeout = limits.handshake_timeout
 
     def judged_anew(self, connection: model.Connection) -> model.Connection:
@@ -180,6 +184,8 @@ class Listener:
         self._empty.clear()
         if wire.seat is None:
             self.accepted += 1
+            if self._users and wire.user() not in self._users:
+                return self.admission.refuse(USERS)
             wire.seat = self.admission.enter()
         return wire.seat is not None and wire.seat.claim(wire.peer.address)
 

@@ -74,3 +74,5 @@ class FieldSection(msgspec.Struct, frozen=True):
     """Empty; for `Arrived.notes`."""
     own_cookies: Fields = ()
     """For `Arrived.own_cookies`."""
+    proofs: tuple[bytes, ...] = ()
+    """Every value of DPoP (RFC 9449 §4.1)."""

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, cast
 
 from ztproxy import model
 from ztproxy.edge.admission import Seat
+from ztproxy.edge.peer_user import user_of
 from ztproxy.edge.proxy_header import ProxyHeader
 from ztproxy.turn import turn_of
 
@@ -168,6 +169,11 @@ class SocketWire(asyncio.Protocol):
         self._flush()
         self._eof_sent = True
         self._send_eof()
+
+    def user(self) -> int | None:
+        """The user at the other end of a Unix socket; None where the system does not say."""
+        sock = self._transport.get_extra_info("socket")
+        return None if sock is None else user_of(sock)
 
     # -- asyncio's side
 

@@ -6,10 +6,13 @@ Those that say nothing by themselves are verified by asking the one issuer that 
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import msgspec
+
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.claims import accept
 from ztproxy.identity.introspected import Said
 from ztproxy.identity.introspection import Introspector
-from ztproxy.identity.tokens import UnverifiedToken, is_opaque, take_apart
+from ztproxy.identity.tokens import UnverifiedToken, is_opaque, malformed, take_apart
 from ztproxy.identity.trusted import Remembered, TrustedIssuer
 from ztproxy.model import Reason, Refusal, Token
 
@@ -65,9 +68,16 @@ class Bearers:
             if asked is None or not is_opaque(token):
                 return unverified
             return self._learnt(token, await asked.ask(token, digest, monotonic), asked)
-        issuer = self._issuers.get(unverified.issuer) if unverified.issuer in counting else None
+        name = unverified.issuer
+        if name not in counting and unverified.svid_issuer is not None:
+            name = unverified.svid_issuer
+        issuer = self._issuers.get(name) if name in counting else None
         if issuer is None:
             return Refusal(Reason.TOKEN_ISSUER_UNKNOWN)
+        if name.startswith(SCHEME):
+            if name != unverified.svid_issuer:
+                return malformed("The token's `sub` is no SPIFFE ID of its trust domain.")
+            unverified = msgspec.structs.replace(unverified, issuer=name)
         introspection = issuer.introspection
         asked = introspection if introspection is not None and introspection.settings.tokens == "all" else None
         if asked is not None and not asked.settings.verify_signatures:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
+from ztproxy.config.spiffe_ids import is_spiffe
 from ztproxy.identity.fitness import unsuitable
-from ztproxy.identity.spiffe import is_spiffe, is_spiffe_id
+from ztproxy.identity.weak_rsa import is_computable
 from ztproxy.model import Certificate, Reason, Refusal, Sans
+from ztproxy.spiffe.svid import fault_of
 
 MAXIMUM_CERTIFICATE = 65536
 """Octets of DER."""
@@ -28,6 +31,7 @@ REMEMBERED = 1024
 """Chains whose reading is remembered, those seen last."""
 WORTH_REMEMBERING = 16384
 """Octets of a chain that is remembered: no sensible one is longer, and so much memory they may take."""
+_RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -80,8 +84,11 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
     sans = _sans(extensions.get(x509.SubjectAlternativeName, ()))
     usage = extensions.get(x509.ExtendedKeyUsage)
     constraints = extensions.get(x509.BasicConstraints)
+    ca = constraints is not None and constraints.ca
     if leaf.serial_number <= 0:
         raise _UnsuitableError("Its serial number is not positive.")
+    if _has_computable_key(leaf):
+        raise _UnsuitableError("Its private key can be computed from it (ROCA).")
     common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common_names) > 1:
         raise _UnsuitableError("It has more than one common name.")
@@ -90,17 +97,25 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
         subject=_printable(leaf.subject.rfc4514_string()),
         common_name=_printable(str(common_names[0].value)) if common_names else None,
         sans=sans,
-        spiffe_id=_spiffe_id(sans.uri),
+        spiffe_id=_spiffe_id(sans.uri, extensions.get(x509.KeyUsage), is_authority=ca),
         issuer=_printable(leaf.issuer.rfc4514_string()),
         serial=f"{leaf.serial_number:x}",
         fingerprint=hashlib.sha256(chain[0]).hexdigest(),
         not_before=leaf.not_valid_before_utc.timestamp(),
         not_after=leaf.not_valid_after_utc.timestamp(),
         version=leaf.version.value + 1,
-        is_authority=constraints is not None and constraints.ca,
+        is_authority=ca,
         extended_key_usage=None if usage is None else tuple(oid.dotted_string for oid in usage),
         chain=chain,
     )
+
+
+def _has_computable_key(leaf: x509.Certificate) -> bool:
+    """CVE-2017-15361, which was in smart cards; OpenSSL checked the key's size, and knows nothing of this."""
+    if leaf.public_key_algorithm_oid not in _RSA:
+        return False
+    key = leaf.public_key()
+    return isinstance(key, RSAPublicKey) and is_computable(key.public_numbers().n)
 
 
 def _sans(names: Sequence[x509.GeneralName] | x509.SubjectAlternativeName) -> Sans:
@@ -131,14 +146,14 @@ def _email(address: str) -> str:
     return local + at + domain.lower()
 
 
-def _spiffe_id(uris: Sequence[str]) -> str | None:
-    """The one SPIFFE ID: a certificate with several URIs carries none, one with two of them is refused (X509-SVID §2).
+def _spiffe_id(uris: Sequence[str], usage: x509.KeyUsage | None, *, is_authority: bool) -> str | None:
+    """The one SPIFFE ID of an X509-SVID: what is none carries no ID, and one with two of them is refused.
 
     Raises `_UnsuitableError`.
     """
     if sum(map(is_spiffe, uris)) > 1:
         raise _UnsuitableError("It has more than one SPIFFE ID.")
-    return uris[0] if len(uris) == 1 and is_spiffe_id(uris[0]) else None
+    return uris[0] if uris and fault_of(uris, usage, is_authority=is_authority) is None else None
 
 
 def _printable(text: str) -> str:

@@ -9,15 +9,14 @@ from typing import Any
 import msgspec
 
 from ztproxy.identity.access_tokens import lacking
-from ztproxy.identity.strict_json import MalformedError, decode_base64url
+from ztproxy.identity.confirmation import confirmation_of
+from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.identity.tokens import UnverifiedToken, is_name, malformed
 from ztproxy.model import Reason, Refusal, Token
 
 MAXIMUM_AUDIENCES = 64
 _LAST_SECOND = 253402300799
 """Of the year 9999: what comes later is no date but an attack on arithmetic."""
-_SHA256 = 32
-"""Octets."""
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -25,6 +24,8 @@ class Expected(msgspec.Struct, frozen=True):
 
     audiences: frozenset[str]
     leeway: float
+    groups: GroupMapping | None = None
+    """What they say about groups; None: nobody looks."""
     access_only: bool = False
     """A signed one must be an access token by its type and claims (RFC 9068)."""
 
@@ -50,9 +51,9 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
     times = _times(claims)
     if times is None:
         return malformed("The token's `exp` is absent, or `exp`, `nbf` or `iat` is no date.")
-    bound_to = _bound_to(claims) if "cnf" in claims else None
-    if isinstance(bound_to, Refusal):
-        return bound_to
+    bound = confirmation_of(claims)
+    if isinstance(bound, Refusal):
+        return bound
     if expected.audiences.isdisjoint(audience):
         return Refusal(Reason.TOKEN_AUDIENCE_MISMATCH)
     expires_at, not_before, issued_at = times
@@ -60,6 +61,7 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         return Refusal(Reason.TOKEN_EXPIRED)
     if max(not_before or 0, issued_at or 0) > now + expected.leeway:
         return Refusal(Reason.TOKEN_NOT_YET_VALID)
+    groups, roles = NOWHERE if expected.groups is None else expected.groups.of(claims)
     return Token(
         digest=signed.digest,
         issuer=signed.issuer,
@@ -67,10 +69,13 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         audience=audience,
         claims=claims,
         kind=signed.kind,
-        bound_to=bound_to,
+        bound_to=bound.certificate,
         issued_at=issued_at,
         expires_at=expires_at,
         key_id=key_id,
+        bound_key=bound.key,
+        groups=groups,
+        roles=roles,
     )
 
 
@@ -91,21 +96,3 @@ def _times(claims: Mapping[str, Any]) -> tuple[float, float | None, float | None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LAST_SECOND:
             return None
     return claims["exp"], claims.get("nbf"), claims.get("iat")
-
-
-def _bound_to(claims: Mapping[str, Any]) -> str | Refusal:
-    """The fingerprint of the certificate that the token is bound to (RFC 8705 §3.1), lower-case hex as we write it.
-
-    A confirmation of any other kind cannot be checked, so it does not hold (RFC 7800 §3.1).
-    """
-    confirmation = claims["cnf"]
-    if not isinstance(confirmation, dict) or set(confirmation) != {"x5t#S256"}:
-        return Refusal(Reason.TOKEN_BINDING_MISMATCH, "The token is bound in a way that cannot be checked.")
-    thumbprint = confirmation["x5t#S256"]
-    try:
-        digest = decode_base64url(thumbprint.encode("ascii")) if isinstance(thumbprint, str) else b""
-    except (MalformedError, UnicodeEncodeError):
-        digest = b""
-    if len(digest) != _SHA256:
-        return Refusal(Reason.TOKEN_BINDING_MISMATCH, "The token is bound to a malformed thumbprint.")
-    return digest.hex()

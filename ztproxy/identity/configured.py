@@ -18,6 +18,7 @@ from ztproxy.identity.discovery import (
     saved_metadata,
 )
 from ztproxy.identity.fetching import Fetcher
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.introspection import Introspector
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
@@ -31,17 +32,20 @@ class ConfiguredIssuer:
         issuer: as configured.
         state: the folder of what outlives the process.
         clock: what time it is.
+        logs_in: people log in there, by what its metadata says.
 
     Raises:
         IdentityConfigError: trust or a secret of its section cannot be read.
     """
 
-    def __init__(self, issuer: Issuer, state: Path, clock: Clock) -> None:
+    def __init__(self, issuer: Issuer, state: Path, clock: Clock, *, logs_in: bool = False) -> None:
         name, trust = issuer.issuer, issuer.authorities
         self._issuer = issuer
         self._key = f"issuers[{name}]"
+        self._logs_in = logs_in
         access_only = issuer.token_type == "access"  # noqa: S105 - no password
-        self._expected = Expected(frozenset(issuer.audiences), issuer.leeway, access_only=access_only)
+        groups = None if issuer.groups is None else GroupMapping(name, issuer.groups)
+        self._expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups, access_only)
         fetcher = Fetcher(trust_in(trust, f"{self._key}.authorities"))
         self.metadata = MetadataStore(
             name,
@@ -98,13 +102,14 @@ class ConfiguredIssuer:
         """Begin to fetch; waits for nothing.
 
         The metadata goes along with the keys that it tells the place of. Where the keys are elsewhere, it is kept fresh
-        only if it says where to ask about tokens; whoever else wants it fetches it.
+        only if somebody needs it.
         """
         if self.verifies:
             self.keys.start()
         settings = self._issuer.introspection
         followed = self.verifies and self._issuer.jwks_uri is None
-        if settings is not None and settings.endpoint is None and not followed:
+        needed = self._logs_in or (settings is not None and settings.endpoint is None)
+        if needed and not followed:
             self.metadata.start()
 
     def take_over(self, before: Self) -> None:

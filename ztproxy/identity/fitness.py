@@ -1,5 +1,6 @@
 """Whether a client certificate counts here and now; asked about every request."""
 
+from ztproxy.identity.workloads import Workloads
 from ztproxy.model import Certificate, Reason, Refusal
 
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
@@ -7,13 +8,16 @@ CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 _VERSION_3 = 3
 
 
-def fit(certificate: Certificate, authorities: frozenset[bytes], now: float) -> Refusal | None:
+def fit(
+    certificate: Certificate, authorities: frozenset[bytes], now: float, workloads: Workloads | None = None
+) -> Refusal | None:
     """Why a certificate does not count here and now, apart from revocation; None when it does.
 
     Args:
         certificate: as `describe` read it.
         authorities: certificates (DER) of the authorities that count on the route: one must be in the chain.
         now: seconds since 1970.
+        workloads: which workloads count on the route, where workload identity is configured.
     """
     if now > certificate.not_after:
         return Refusal(Reason.CERTIFICATE_EXPIRED, "It has expired.")
@@ -27,6 +31,8 @@ def fit(certificate: Certificate, authorities: frozenset[bytes], now: float) -> 
     if usage is None or CLIENT_AUTH not in usage:
         # anyExtendedKeyUsage alone does not do: such a certificate was made for no purpose in particular.
         return unsuitable("Its extended key usage does not name client authentication.")
+    if workloads is not None:
+        return workloads.refuse(certificate, authorities)
     if authorities.isdisjoint(certificate.chain[1:]):
         return Refusal(Reason.CERTIFICATE_UNTRUSTED_HERE)
     return None

@@ -72,6 +72,7 @@ def accept_said(
         key_id=None,
         kind=OPAQUE,
         issuer=issuer,
+        svid_issuer=None,
         claims=claims,
         signed=b"",
         signature=b"",

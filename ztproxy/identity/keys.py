@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
-from ztproxy.identity.strict_json import MalformedError, decode_base64url, read_object
+from ztproxy.identity.strict_json import MalformedError, decode_base64url, encode_base64url, read_object
 from ztproxy.identity.tokens import is_name
+from ztproxy.identity.weak_rsa import is_weak
 
 MAXIMUM_KEYS = 100
-_RSA_BITS = range(2048, 8193)
-"""Below it a key is weak, above it verifying is a way to keep us busy."""
-_SMALLEST_EXPONENT = 65537
 _ALGORITHMS: Final[Mapping[str, Algorithm]] = get_default_algorithms()
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""Members of private and of symmetric keys (RFC 7518 §6)."""
 _FITS = {
     "RS256": ("RSA", None),
     "RS384": ("RSA", None),
@@ -60,6 +60,13 @@ class Key(msgspec.Struct, frozen=True):
         """Whether the signature over `signed` is by this key."""
         return self.fits(algorithm) and _ALGORITHMS[algorithm].verify(signed, self.public, signature)
 
+    @property
+    def thumbprint(self) -> str:
+        """What names the key by itself alone, base64url (RFC 7638 §3)."""
+        members = {name: self.jwk[name] for name in ("kty", *_MEMBERS[self.kind[0]])}
+        digest = hashlib.sha256(json.dumps(members, sort_keys=True, separators=(",", ":")).encode()).digest()
+        return encode_base64url(digest)
+
 
 class KeySet(msgspec.Struct, frozen=True):
     """The usable keys of one successful fetch."""
@@ -86,7 +93,7 @@ def read_key_set(document: bytes) -> KeySet:
         raise MalformedError(f"it holds more than {MAXIMUM_KEYS} keys")
     jwks = [jwk for jwk in members if isinstance(jwk, dict)]
     named: Counter[tuple[str, str] | None] = Counter(name for jwk in jwks if (name := _name_of(jwk)) is not None)
-    return key_set(key for jwk in jwks if named[_name_of(jwk)] <= 1 and (key := _read_key(jwk)) is not None)
+    return key_set(key for jwk in jwks if named[_name_of(jwk)] <= 1 and (key := read_key(jwk)) is not None)
 
 
 def key_set(keys: Iterable[Key]) -> KeySet:
@@ -101,7 +108,12 @@ def _name_of(jwk: Mapping[str, Any]) -> tuple[str, str] | None:
     return (key_id, kty) if is_name(key_id) and is_name(kty) else None
 
 
-def _read_key(jwk: Mapping[str, Any]) -> Key | None:
+def is_private(jwk: Mapping[str, Any]) -> bool:
+    """Whether a key shows what only its holder may know."""
+    return not _PRIVATE.isdisjoint(jwk)
+
+
+def read_key(jwk: Mapping[str, Any]) -> Key | None:
     """The key, None when it is not one to verify signatures with."""
     kty, key_id, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     if not isinstance(kty, str) or kty not in _MEMBERS or not _is_for_signatures(jwk):
@@ -125,7 +137,7 @@ def _read_key(jwk: Mapping[str, Any]) -> Key | None:
 
 def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
     """Whether it is a public key whose `use` and `key_ops` do not say otherwise (RFC 7517 §4.2, §4.3)."""
-    if "d" in jwk or "k" in jwk or jwk.get("use", "sig") != "sig":
+    if is_private(jwk) or jwk.get("use", "sig") != "sig":
         return False
     operations = jwk.get("key_ops", ["verify"])
     return isinstance(operations, list) and "verify" in operations
@@ -139,10 +151,6 @@ def _load(kind: tuple[str, str | None], public: Mapping[str, Any]) -> Any:
         key = _ALGORITHMS[_READ_BY[kind]].from_jwk(dict(public))
     except (ValueError, InvalidKeyError):
         return None
-    if isinstance(key, RSAPublicKey):
-        numbers = key.public_numbers()
-        if key.key_size not in _RSA_BITS or not numbers.n & 1:
-            return None
-        if not numbers.e & 1 or not _SMALLEST_EXPONENT <= numbers.e < 2**32:
-            return None
+    if isinstance(key, RSAPublicKey) and is_weak(key):
+        return None
     return key

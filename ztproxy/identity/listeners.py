@@ -1,95 +1,153 @@
-"""The revocation lists of each listener, read at start and again when their files change.
-
-A file that became unreadable, or is signed by nobody who may, leaves the last good lists in use until they are stale.
-"""
+"""What each listener knows about revoked certificates, made from its configuration."""
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import ssl
+from collections.abc import Mapping
+from functools import partial
 
 from cryptography import x509
 
-from ztproxy.config.settings import Listener, Settings
-from ztproxy.identity.authorities import read_authorities
-from ztproxy.identity.crl import RevocationList, read_lists
-from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.config.revocation import Revocation as Section
+from ztproxy.config.settings import ClientCertificates, Listener, Settings
+from ztproxy.identity.answers import Answers
+from ztproxy.identity.authorities import read_authorities, trust_in
+from ztproxy.identity.authority import Authority, Following
+from ztproxy.identity.downloads import Downloads
+from ztproxy.identity.kept import Clock
+from ztproxy.identity.list_files import ListFiles
+from ztproxy.identity.ocsp_client import OcspClient
+from ztproxy.identity.published_list import PublishedList
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.saved_documents import SavedDocuments
+from ztproxy.identity.standing import Rule
 
-LOOK_EVERY = 30.0
-"""Seconds between two looks at the files."""
-_log = logging.getLogger("ztproxy.identity")
-
-
-class ListFiles:
-    """The revocation list files of one listener and the lists last read from them."""
-
-    def __init__(self, paths: Sequence[Path], authorities: Sequence[x509.Certificate], key: str) -> None:
-        self._paths = paths
-        self._authorities = authorities
-        self._key = key
-        self._seen: object = None
-
-    def read(self) -> tuple[RevocationList, ...]:
-        """All lists. Raises `IdentityConfigError`."""
-        self._seen = self._state()
-        return tuple(one for path in self._paths for one in read_lists(path, self._authorities, self._key))
-
-    def read_if_changed(self) -> tuple[RevocationList, ...] | None:
-        """All lists, None when no file has changed since they were last read. Raises `IdentityConfigError`."""
-        return None if self._state() == self._seen else self.read()
-
-    def _state(self) -> object:
-        try:
-            found = [path.stat() for path in self._paths]
-        except OSError:
-            return None
-        return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
+SWEEP_EVERY = 86400.0
+"""Seconds between two looks at what has been kept on disk for too long."""
 
 
-class ListenerRevocation:
-    """What a listener knows about revoked certificates."""
+class Knowledge:
+    """What all listeners know."""
 
-    def __init__(self, files: ListFiles, *, allow_unknown: bool) -> None:
-        self.revocation = Revocation(files.read(), allow_unknown=allow_unknown)
-        self._files = files
+    def __init__(
+        self,
+        listeners: Mapping[str, Revocation],
+        authorities: Mapping[object, Authority],
+        saved: SavedDocuments,
+        clock: Clock,
+    ) -> None:
+        self.listeners = listeners
+        """Those that have anything to know it from, by their address."""
+        self.authorities = authorities
+        """By their configuration: listeners that say the same share one."""
+        self._saved = saved
+        self._clock = clock
+        self._sweeping: asyncio.Task[None] | None = None
 
-    async def keep_current(self) -> None:
-        """Read the files again whenever they change, off the event loop, for as long as this is not cancelled."""
+    def start(self) -> None:
+        """Begin to fetch, and to look at files now and then; does not wait for anybody."""
+        if self.authorities:
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        for authority in self.authorities.values():
+            authority.start()
+
+    async def close(self) -> None:
+        """Stop fetching and looking."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        for authority in self.authorities.values():
+            await authority.close()
+
+    async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
-            self._take(await asyncio.to_thread(self._read))
+            await asyncio.to_thread(self._saved.sweep, self._clock.wall())
+            await asyncio.sleep(SWEEP_EVERY)
 
-    def look(self) -> None:
-        """Take up what changed; keep the last good lists, and say so, when it cannot be used."""
-        self._take(self._read())
-
-    def _read(self) -> tuple[RevocationList, ...] | None:
-        try:
-            return self._files.read_if_changed()
-        except IdentityConfigError as wrong:
-            _log.warning("revocation lists as last read stay in use: %s", wrong)
-            return None
-
-    def _take(self, lists: tuple[RevocationList, ...] | None) -> None:
-        """On the event loop, so that no request is judged by the old lists and remembered under the new ones."""
-        if lists is not None:
-            self.revocation.replace(lists)
-            _log.info("revocation lists were read again")
+    def take_over(self, before: "Knowledge") -> None:
+        """Go on from what is known of authorities whose sources are the same."""
+        for key, authority in self.authorities.items():
+            if (other := before.authorities.get(key)) is not None:
+                authority.take_over(other)
 
 
-def revocation_of(settings: Settings) -> Mapping[str, ListenerRevocation]:
-    """The listeners that have revocation lists, by their address. Raises `IdentityConfigError`."""
-    return {
-        str(listener.address): _revocation(listener)
+def knowledge_of(settings: Settings, clock: Clock) -> Knowledge:
+    """Read all files that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
+    made = _Making(SavedDocuments(settings.state / "revocation"), clock)
+    listeners = {
+        str(listener.address): made.listener(listener)
         for listener in settings.listeners
-        if listener.client_certificates.crl
+        if listener.client_certificates.crl or listener.client_certificates.revocation
     }
+    return Knowledge(listeners, made.authorities, made.saved, clock)
 
 
-def _revocation(listener: Listener) -> ListenerRevocation:
-    asked = listener.client_certificates
-    key = f"listeners[{listener.address}].client_certificates"
-    authorities = [one for path in asked.authorities for one in read_authorities(path, f"{key}.authorities")]
-    files = ListFiles(asked.crl, authorities, f"{key}.crl")
-    return ListenerRevocation(files, allow_unknown=asked.on_unknown == "allow")
+class _Making:
+    """Authorities made so far."""
+
+    def __init__(self, saved: SavedDocuments, clock: Clock) -> None:
+        self.saved = saved
+        self.clock = clock
+        self.authorities: dict[object, Authority] = {}
+
+    def listener(self, listener: Listener) -> Revocation:
+        asked = listener.client_certificates
+        key = f"listeners[{listener.address}].client_certificates"
+        sources: list[tuple[Authority, Rule | None]] = []
+        if asked.crl:
+            sources.append((self._files_alone(asked, key), None))
+        for section in asked.revocation:
+            refuse = (section.on_unknown or asked.on_unknown) == "refuse"
+            rule = Rule(refuse, section.grace or 0.0, section.wait)
+            sources.append((self._authority(section, f"{key}.revocation[{section.authority}]"), rule))
+        return Revocation(sources, Rule(asked.on_unknown == "refuse"))
+
+    def _files_alone(self, asked: ClientCertificates, key: str) -> Authority:
+        """Lists that any of the listener's authorities may have signed."""
+        certificates = [one for path in asked.authorities for one in read_authorities(path, f"{key}.authorities")]
+        known_by = (asked.crl, tuple(certificates))
+        if known_by not in self.authorities:
+            name = ", ".join(path.name for path in asked.authorities)
+            self.authorities[known_by] = Authority(name, certificates, ListFiles(asked.crl, certificates, f"{key}.crl"))
+        return self.authorities[known_by]
+
+    def _authority(self, section: Section, key: str) -> Authority:
+        certificates = read_authorities(section.authority, f"{key}.authority")
+        known_by = (_sources(section), certificates)
+        if known_by not in self.authorities:
+            self.authorities[known_by] = self._made(section, certificates, key)
+        return self.authorities[known_by]
+
+    def _made(self, section: Section, certificates: tuple[x509.Certificate, ...], key: str) -> Authority:
+        downloads = Downloads(_trust(section, f"{key}.tls_authorities"))
+        client = OcspClient(downloads, self.saved, section.ocsp_nonce, self.clock)
+        return Authority(
+            section.authority.name,
+            certificates,
+            ListFiles(section.crl, certificates, f"{key}.crl"),
+            following=Following(section.crl_urls, section.ocsp_urls, section.follow),
+            publish=lambda url, changed: PublishedList(
+                url,
+                authorities=certificates,
+                downloads=downloads,
+                saved=self.saved,
+                refresh=section.refresh,
+                clock=self.clock,
+                changed=changed,
+            ),
+            answers=partial(Answers, client, section.refresh, self.clock)
+            if section.ocsp_urls or section.follow
+            else None,
+        )
+
+
+def _trust(section: Section, key: str) -> ssl.SSLContext:
+    """How servers of https URLs are verified; nobody is trusted where there is none of them."""
+    urls = (*section.crl_urls, *section.ocsp_urls, *section.follow)
+    if section.tls_authorities or any(url.startswith("https:") for url in urls):
+        return trust_in(section.tls_authorities, key)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _sources(section: Section) -> Section:
+    """A section without what differs between listeners that share its sources."""
+    return section.model_copy(update={"on_unknown": None, "grace": None, "wait": 0.0})

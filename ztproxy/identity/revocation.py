@@ -1,131 +1,158 @@
-"""Whether a client certificate was revoked: looked up on every request, in lists held in memory.
+"""Whether a client certificate was revoked: looked up on every request, in what is held in memory.
 
-Every certificate of the chain below its trust anchor needs a list of its own authority that is current and covers it;
-where one is missing, whether it was revoked is not known, which is never taken for good.
+For every certificate of the chain below its trust anchor, something current of its own authority must say that it is
+good. Where nothing does, whether it was revoked is not known, which is never taken for good.
 """
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from enum import Enum
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 import msgspec
-from cryptography import x509
 
-from ztproxy.identity.crl import RevocationList, authority_id, points_of
+from ztproxy.identity.authority import Authority
+from ztproxy.identity.first import First, ended_within
+from ztproxy.identity.kept import Clock
+from ztproxy.identity.standing import Finding, Link, Rule, Standing, Verdict, joined, links_of
 from ztproxy.model import Certificate, Reason, Refusal
 
 MAXIMUM_REMEMBERED = 4096
 """Chains whose standing is remembered."""
+UNKNOWN_FOR = 1.0
+"""Seconds that it is remembered that nothing is known, at most: any news ends it."""
+REVOKED_FOR = 60.0
+"""Seconds that it is remembered that a certificate was revoked, at most: a delta list may come to take it back."""
 _TELL_EVERY = 60.0
 """Seconds between two log lines about certificates let in unchecked."""
+_LATER = ((b"retry-after", b"10"),)
 _log = logging.getLogger("ztproxy.identity")
 
 
-class Standing(Enum):
-    """What the lists say about a chain."""
-
-    GOOD = "good"
-    REVOKED = "revoked"
-    UNKNOWN = "unknown"
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """A chain's standing from one time until another, in seconds since 1970."""
-
-    standing: Standing
-    since: float
-    until: float
-    certificate: Certificate
-    """As it leaves here: marked `good` where it is."""
-    cause: str = ""
-
-
 class Revocation:
-    """The lists of one listener."""
+    """What one listener knows about revoked certificates, and what it makes of it.
 
-    def __init__(self, lists: Iterable[RevocationList], *, allow_unknown: bool) -> None:
-        self.lists = tuple(lists)
+    Args:
+        sources: authorities, each with the rule for its certificates; None: the listener's own.
+        rule: the listener's own, for every other authority.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Authority, Rule | None]], rule: Rule) -> None:
+        self.sources = tuple(sources)
         self.let_in_unchecked = 0
         """Requests let in although whether their certificate was revoked was not known."""
-        self._allow_unknown = allow_unknown
+        self.let_in_late = 0
+        """Requests let in by what was past its end, within the grace."""
+        self._rule = rule
         self._told_at = float("-inf")
         self._remembered: OrderedDict[tuple[bytes, ...], Verdict] = OrderedDict()
+        for authority, _ in self.sources:
+            authority.listen(self._changed)
 
-    def check(self, certificate: Certificate, now: float) -> Certificate | Refusal:
-        """The certificate, marked as good where it is; or a refusal: `CERTIFICATE_REVOKED`, `REVOCATION_UNKNOWN`."""
+    def verdict(self, certificate: Certificate, now: float) -> Verdict:
+        """What is known now; begins to ask for what is not. `now` in seconds since 1970."""
         verdict = self._remembered.get(certificate.chain)
         if verdict is None or not verdict.since <= now < verdict.until:
             verdict = self._judge(certificate, now)
+        return verdict
+
+    async def settled(self, verdict: Verdict, clock: Clock) -> Verdict:
+        """The verdict once what is being asked for the first time is known, or has been waited for long enough."""
+        for _ in verdict.certificate.chain:  # there may be something to be known of each
+            first = verdict.first
+            left = 0.0 if first is None else first.since + verdict.wait - clock.monotonic()
+            if first is None or left <= 0:
+                break
+            await ended_within(first, left)
+            verdict = self.verdict(verdict.certificate, clock.wall())
+        return verdict
+
+    def check(self, certificate: Certificate, now: float) -> Certificate | Refusal:
+        """The certificate, marked as good where it is; or a refusal: `CERTIFICATE_REVOKED`, `REVOCATION_UNKNOWN`."""
+        return self.outcome(self.verdict(certificate, now), now)
+
+    def outcome(self, verdict: Verdict, now: float) -> Certificate | Refusal:
+        """What a verdict means for a request."""
         if verdict.standing is Standing.GOOD:
+            if verdict.stale:
+                self.let_in_late += 1
+                self._tell("certificates are let in within the grace", self.let_in_late, verdict.cause, now)
             return verdict.certificate
         if verdict.standing is Standing.REVOKED:
             return Refusal(Reason.CERTIFICATE_REVOKED)
-        if not self._allow_unknown:
-            return Refusal(Reason.REVOCATION_UNKNOWN, cause=verdict.cause)
-        self._count(verdict.cause, now)
+        if verdict.refuse:
+            return Refusal(Reason.REVOCATION_UNKNOWN, cause=verdict.cause, fields=_LATER)
+        self.let_in_unchecked += 1
+        self._tell("certificates are let in unchecked", self.let_in_unchecked, verdict.cause, now)
         return verdict.certificate
 
-    def summary(self, now: float) -> Iterator[str]:
-        """Each list's authority and age, and whether its silence means anything."""
-        for one in self.lists:
-            state = f"made {_age(now - one.this_update)} ago, {len(one.revoked)} revoked"
-            if not one.complete:
-                state += "; of a kind that leaves open whether a certificate is good"
-            if not one.this_update <= now < one.next_update:
-                state += "; not current"
-            yield f"revocation list of {one.name}: {state}"
-
-    def replace(self, lists: Iterable[RevocationList]) -> None:
-        """Rest every verdict on these lists from here on."""
-        self.lists = tuple(lists)
-        self._remembered.clear()
+    def unready(self) -> Iterator[str]:
+        """Authorities whose certificates are all refused, because nothing has ever been known about them."""
+        for authority, rule in self.sources:
+            if (rule or self._rule).refuse and authority.knows_nothing:
+                yield f"nothing is known about revoked certificates of {authority.name}"
 
     def _judge(self, certificate: Certificate, now: float) -> Verdict:
-        verdict = standing_of(certificate, self.lists, now)
+        verdict = self._verdict(certificate, now)
         self._remembered.pop(certificate.chain, None)
-        if verdict.standing is not Standing.UNKNOWN:
+        if verdict.first is None:
             if len(self._remembered) >= MAXIMUM_REMEMBERED:
                 self._remembered.popitem(last=False)
             self._remembered[certificate.chain] = verdict
         return verdict
 
-    def _count(self, cause: str, now: float) -> None:
-        self.let_in_unchecked += 1
+    def _verdict(self, certificate: Certificate, now: float) -> Verdict:
+        links = links_of(certificate.chain)
+        since, until, stale, cause, refuse = float("-inf"), float("inf"), False, "", False
+        first: First | None = None
+        wait = 0.0
+        unknown = not links
+        for link in links:
+            rule = self._rule_of(link)
+            finding, again_at, expected = self._look(link, rule, now)
+            if finding.standing is Standing.REVOKED:
+                return Verdict(Standing.REVOKED, now, min(again_at, now + REVOKED_FOR), certificate)
+            since, until = max(since, finding.since), min(until, finding.until, again_at)
+            cause = finding.cause or cause
+            if finding.standing is Standing.UNKNOWN:
+                unknown, refuse = True, refuse or rule.refuse
+                if expected is not None and rule.wait > 0:
+                    first, wait = expected, rule.wait
+            else:
+                stale = stale or finding.stale
+        if not links:
+            refuse, cause = self._rule.refuse, "the certificate is its own trust anchor"
+        if unknown:
+            until = min(until, now + UNKNOWN_FOR)
+            return Verdict(Standing.UNKNOWN, now, until, certificate, cause, refuse=refuse, first=first, wait=wait)
+        marked = msgspec.structs.replace(certificate, revocation="good")
+        return Verdict(Standing.GOOD, since, until, marked, cause, stale)
+
+    def _rule_of(self, link: Link) -> Rule:
+        for authority, rule in self.sources:
+            if rule is not None and link.authority in authority.ids:
+                return rule
+        return self._rule
+
+    def _look(self, link: Link, rule: Rule, now: float) -> tuple[Finding, float, First | None]:
+        """What all of its authority's sources say, when to look again, and what is expected soon."""
+        looks = [one.look(link, now, rule.grace) for one, _ in self.sources if link.authority in one.ids]
+        if not looks:
+            name = link.issuer.subject.rfc4514_string()
+            nothing = Finding(Standing.UNKNOWN, cause=f"nothing says which certificates of {name!r} are revoked")
+            return nothing, float("inf"), None
+        finding = joined(look.finding for look in looks)
+        again_at = min(look.again_at for look in looks)
+        return finding, again_at, next((look.first for look in looks if look.first is not None), None)
+
+    def _changed(self, subject: bytes | None) -> None:
+        """Something else is known about a certificate, or about any."""
+        if subject is None:
+            self._remembered.clear()
+            return
+        for chain in [chain for chain in self._remembered if subject in chain]:
+            del self._remembered[chain]
+
+    def _tell(self, what: str, count: int, cause: str, now: float) -> None:
         if abs(now - self._told_at) >= _TELL_EVERY:
             self._told_at = now
-            _log.warning("certificates are let in unchecked (%d requests so far): %s", self.let_in_unchecked, cause)
-
-
-def _age(seconds: float) -> str:
-    return f"{seconds / 86400:.1f} days" if abs(seconds) >= 86400 else f"{seconds / 3600:.1f} hours"  # noqa: PLR2004
-
-
-def standing_of(certificate: Certificate, lists: Iterable[RevocationList], now: float) -> Verdict:
-    """What these lists say about a certificate and every authority between it and its trust anchor at a time."""
-    chain = [x509.load_der_x509_certificate(der) for der in certificate.chain]
-    since, until = float("-inf"), float("inf")
-    unknown = "" if len(chain) > 1 else "the certificate is its own trust anchor"
-    for place, (subject, issuer) in enumerate(pairwise(chain)):
-        own = [one for one in lists if one.authority == authority_id(issuer)]
-        if any(subject.serial_number in one.revoked for one in own):
-            return Verdict(Standing.REVOKED, float("-inf"), float("inf"), certificate)
-        covering = [one for one in own if _covers(one, subject, is_authority=place > 0)]
-        current = [one for one in covering if one.this_update <= now < one.next_update]
-        if current:
-            newest = max(current, key=lambda one: one.next_update)
-            since, until = max(since, newest.this_update), min(until, newest.next_update)
-        else:
-            state = "is current" if covering else "covers it"
-            unknown = f"no list of {issuer.subject.rfc4514_string()!r} {state}"
-    if unknown:
-        return Verdict(Standing.UNKNOWN, now, now, certificate, unknown)
-    return Verdict(Standing.GOOD, since, until, msgspec.structs.replace(certificate, revocation="good"))
-
-
-def _covers(one: RevocationList, subject: x509.Certificate, *, is_authority: bool) -> bool:
-    """Whether the subject's absence from a list says that it was not revoked (RFC 5280 §6.3.3 b)."""
-    if not one.complete or not (one.for_authorities if is_authority else one.for_users):
-        return False
-    return one.points is None or not one.points.isdisjoint(points_of(subject))
+            _log.warning("%s (%d requests so far): %s", what, count, cause)

@@ -32,6 +32,11 @@ def decode_base64url(text: bytes) -> bytes:
     return data
 
 
+def encode_base64url(data: bytes) -> str:
+    """Octets as base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
 def read_object(data: bytes) -> dict[str, Any]:
     """The JSON object in `data`: UTF-8, no member twice, no NaN, numbers within 64 bits, not nested deeper than 16.
 

@@ -6,8 +6,18 @@ import msgspec
 
 from ztproxy.identity.claims import Expected
 from ztproxy.identity.introspection import Introspector
-from ztproxy.identity.issuers import KeyStore
-from ztproxy.model import Token
+from ztproxy.identity.keys import Key
+from ztproxy.model import Refusal, Token
+
+
+class Keys(Protocol):
+    """Where the keys of an issuer are."""
+
+    def vouches(self, identity: bytes, wall: float, /) -> bool:
+        """Whether a key that verified a token before is still among the good ones."""
+
+    async def find(self, key_id: str | None, algorithm: str, wall: float, monotonic: float, /) -> Key | Refusal:
+        """The key that a token names."""
 
 
 class Vouching(Protocol):
@@ -22,7 +32,7 @@ class TrustedIssuer(msgspec.Struct, frozen=True):
 
     algorithms: frozenset[str]
     expected: Expected
-    store: KeyStore
+    store: Keys
     introspection: Introspector | None = None
 
 

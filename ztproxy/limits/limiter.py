@@ -114,7 +114,7 @@ class Limits:
             limit = found
         if self._noted and (noted := self._noted.pop(arrived.request_id, None)):
             limit = _with_shadow(limit, noted)
-        return Admitted(arrived, route, certificate, token, limit)
+        return Admitted(arrived, route, certificate, token, limit, identified.response_fields)
 
     async def _charge(
         self,

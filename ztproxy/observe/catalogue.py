@@ -65,6 +65,13 @@ LIMIT_SHADOW = counter(
 LIMIT_BUCKETS = gauge("ztproxy_limit_buckets", "Buckets in use in the process.")
 LIMIT_STORAGE_UP = gauge("ztproxy_limit_storage_up", "Whether the limits' shared storage answers: 1, or 0.", over="min")
 
+# -- proofs of possession
+
+PROOF_STORE_UP = gauge(
+    "ztproxy_proof_store_up", "Whether the shared store of used proofs answers: 1, or 0.", over="min"
+)
+PROOFS = gauge("ztproxy_proofs", "Used proofs that the process remembers (`dpop.replay: memory://`).")
+
 # -- upstreams
 
 _SERVER = ("route", "server")
@@ -126,9 +133,29 @@ CERTIFICATE_END = gauge(
 )  # fmt: skip
 REVOCATION_END = gauge(
     "ztproxy_revocation_list_next_update_timestamp_seconds",
-    "When a revocation list is no longer current.",
-    "listener", "authority", over="min",
+    "When a revocation list is no longer current; 0 where it was never had.",
+    "listener", "authority", "source", over="min",
 )  # fmt: skip
+REVOCATION_AGE = gauge(
+    "ztproxy_revocation_age_seconds",
+    "Since a revocation list was made, or an OCSP responder answered last; absent as long as nothing was had.",
+    "listener", "authority", "source", over="max",
+)  # fmt: skip
+REVOCATION_FAILURES = gauge(
+    "ztproxy_revocation_fetch_failures",
+    "Attempts in a row to fetch a revocation list, or to get an OCSP answer, that failed.",
+    "listener", "authority", "source", over="max",
+)  # fmt: skip
+REVOCATION_LATE = counter(
+    "ztproxy_revocation_late_total",
+    "Requests let in by what was known of revocations before it was out of date, within the `grace`.",
+    "listener",
+)
+OCSP_QUESTIONS = counter(
+    "ztproxy_ocsp_questions_total",
+    "Questions to OCSP responders: `answered`, `failed`, or `left_out` because too many waited.",
+    "outcome",
+)
 REVOCATION_UNCHECKED = counter(
     "ztproxy_revocation_unchecked_total",
     "Requests let in although whether their certificate was revoked was not known (`on_unknown: allow`).",

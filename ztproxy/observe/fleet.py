@@ -17,6 +17,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -52,6 +53,8 @@ class Reloads(msgspec.Struct, frozen=True):
     last_failure: float | None = None
     problems: tuple[str, ...] = ()
     """Of the last reload, if it failed; what was there before is still in use."""
+    identity: str = ""
+    """Why the workload identity in use may not be the newest; empty when it is, and without `spiffe`."""
 
 
 class FleetStatus(msgspec.Struct, frozen=True):
@@ -76,6 +79,8 @@ class FleetStatus(msgspec.Struct, frozen=True):
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
+    proofs: ProofsStatus | None
+    """Null also where proofs are not understood."""
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
@@ -103,14 +108,17 @@ def joined(
             (one for basis in bases for one in basis.certificates),
         ),
         revocation=_by(
-            lambda one: (one.listener, one.authority),
-            lambda a, b: min(a, b, key=lambda one: one.next_update or 0.0),
+            lambda one: (one.listener, one.authority, one.source),
+            lambda a, b: min(
+                a, b, key=lambda one: (one.this_update is not None, one.next_update or 0.0, -one.failures)
+            ),
             (one for basis in bases for one in basis.revocation),
         ),
         servers=_by(lambda one: (one.route, one.server), _server, (one for s in statuses for one in s.servers)),
         queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
+        proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
@@ -182,6 +190,11 @@ def _limits(a: LimitsStatus, b: LimitsStatus) -> LimitsStatus:
 
 def _memo(a: MemoStatus, b: MemoStatus) -> MemoStatus:
     return MemoStatus(a.hits + b.hits, a.misses + b.misses, a.entries + b.entries)
+
+
+def _proofs(a: ProofsStatus, b: ProofsStatus) -> ProofsStatus:
+    up = a.up if b.up is None else b.up if a.up is None else a.up and b.up
+    return ProofsStatus(a.storage, up, None if a.kept is None or b.kept is None else a.kept + b.kept)
 
 
 def _logs(a: LogsStatus, b: LogsStatus) -> LogsStatus:

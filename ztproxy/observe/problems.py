@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ztproxy.observe.fleet import FleetStatus
+from ztproxy.observe.status import RevocationStatus
 
 WARNED_BEFORE = 7 * 86400.0
 """Seconds before a certificate's end."""
@@ -34,6 +35,8 @@ def _workers(status: FleetStatus) -> Iterator[str]:
             yield f"worker {worker.number} died, {worker.restarts + 1} times by now, and is not replaced yet"
     for problem in status.reloads.problems:
         yield f"the last reload failed, and what was there before is still in use: {problem}"
+    if status.reloads.identity:
+        yield f"workload identity: what was known before is still in use: {status.reloads.identity}"
     if len(status.policies) > 1:
         revisions = ", ".join(policy.revision[:12] for policy in status.policies)
         yield f"workers decide by different policies: {revisions}"
@@ -52,5 +55,17 @@ def _trust(status: FleetStatus) -> Iterator[str]:
             end = "has expired" if left <= 0 else f"expires in {left / 86400:.1f} days"
             yield f"{certificate.name}: certificate {certificate.file} ({certificate.use}) {end}"
     for revocation in status.revocation:
-        if revocation.next_update is None or revocation.next_update <= now:
-            yield f"{revocation.listener}: the revocation list of {revocation.authority} is not current"
+        yield from _revocation(revocation, now)
+
+
+def _revocation(one: RevocationStatus, now: float) -> Iterator[str]:
+    place = f"{one.listener}: the revocation list of {one.authority}"
+    if one.kind == "ocsp":
+        if one.failures:
+            yield f"{one.listener}: no OCSP answers about certificates of {one.authority}: {one.last_failure}"
+    elif one.this_update is None:
+        yield f"{place} was never had: {one.last_failure or 'not fetched yet'}"
+    elif one.next_update is None or one.next_update <= now:
+        yield f"{place} is not current" + (f": {one.last_failure}" if one.failures else "")
+    elif one.failures:
+        yield f"{place} cannot be fetched ({one.failures} times): {one.last_failure}"

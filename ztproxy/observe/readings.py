@@ -11,6 +11,7 @@ from ztproxy.observe.status import (
     LoadStatus,
     LogsStatus,
     QueueStatus,
+    RevocationStatus,
     ServerStatus,
     StreamsStatus,
 )
@@ -30,7 +31,16 @@ def of_basis(basis: Basis, now: float) -> Iterator[Reading]:
     for certificate in basis.certificates:
         yield series.CERTIFICATE_END, (certificate.use, certificate.name, certificate.file), certificate.not_after
     for revocation in basis.revocation:
-        yield series.REVOCATION_END, (revocation.listener, revocation.authority), revocation.next_update or 0.0
+        yield from _revocation(revocation, now)
+
+
+def _revocation(one: RevocationStatus, now: float) -> Iterator[Reading]:
+    of = (one.listener, one.authority, one.source)
+    yield series.REVOCATION_FAILURES, of, one.failures
+    if one.this_update is not None:
+        yield series.REVOCATION_AGE, of, max(0.0, now - one.this_update)
+    if one.kind != "ocsp":
+        yield series.REVOCATION_END, of, one.next_update or 0.0
 
 
 def of_judging(judging: Judging) -> Iterator[Reading]:
@@ -45,6 +55,15 @@ def of_judging(judging: Judging) -> Iterator[Reading]:
         yield series.LIMIT_STORAGE_UP, (), limits.up
     for listener, count in judging.unchecked.items():
         yield series.REVOCATION_UNCHECKED, (listener,), count
+    for listener, count in judging.late.items():
+        yield series.REVOCATION_LATE, (listener,), count
+    for outcome, count in judging.ocsp.items():
+        yield series.OCSP_QUESTIONS, (outcome,), count
+    proofs = judging.proofs
+    if proofs is not None and proofs.up is not None:
+        yield series.PROOF_STORE_UP, (), proofs.up
+    if proofs is not None and proofs.kept is not None:
+        yield series.PROOFS, (), proofs.kept
     memo = judging.memo
     if memo is not None:
         yield series.MEMO_HITS, (), memo.hits

@@ -42,12 +42,17 @@ REMEDIES: dict[Reason, str] = {
         "cannot be read. `detail` says which."
     ),
     Reason.CERTIFICATE_UNTRUSTED_HERE: (
-        "The listener trusts its authority, this route does not: see the route's `authorities`."
+        "The listener trusts its authority, this route does not: see the route's `authorities`. Of a workload: its own "
+        "trust domain's bundle does not vouch for its SPIFFE ID, or it is no X509-SVID. `detail` says which."
     ),
-    Reason.CERTIFICATE_REVOKED: "The authority's CRL lists it, or an intermediate of its chain.",
+    Reason.SPIFFE_ID_REFUSED: (
+        "The SVID is sound, and the route's `spiffe_ids` do not name this workload: see docs/workloads.md for patterns."
+    ),
+    Reason.CERTIFICATE_REVOKED: "A list or an OCSP answer of its authority says so, or that of an intermediate.",
     Reason.REVOCATION_UNKNOWN: (
-        "`crl` is configured, but no list that is in date covers the certificate's authority. Fetch the list "
-        "anew, or say `on_unknown: allow`."
+        "Nothing that is in date says whether the certificate, or an authority between it and its anchor, was "
+        "revoked: a list is missing or stale, a responder is away. The log names it and `ztproxy status` shows how "
+        "old what is known is; docs/revocation.md says what `on_unknown` and `grace` change."
     ),
     Reason.TOKEN_MISSING: "The route has `require: [token]` and the request no `Authorization: Bearer` field.",
     Reason.TOKEN_MALFORMED: (
@@ -68,8 +73,74 @@ REMEDIES: dict[Reason, str] = {
     Reason.TOKEN_AUDIENCE_MISMATCH: "`aud` names none of the issuer's `audiences`.",
     Reason.TOKEN_ALGORITHM_REFUSED: "`alg` is not among the issuer's `algorithms`, or does not fit the key.",
     Reason.TOKEN_BINDING_MISMATCH: (
-        "The token is bound (`cnf`, RFC 8705) to another certificate than the connection's, or by a method that "
-        "is not understood."
+        "The token is bound (`cnf`) to another certificate than the connection's (RFC 8705), to another key than the "
+        "proof's (RFC 9449), or by a method that is not understood; or it was presented under the wrong scheme: "
+        "`DPoP` is for tokens with `cnf.jkt`, `Bearer` for all others. `detail` says which."
+    ),
+    Reason.TOKEN_BINDING_REQUIRED: (
+        "The route or the issuer has a `binding`, and the token is not bound so. Have the issuer bind its tokens: to "
+        "the client's certificate (RFC 8705), or to a key (DPoP)."
+    ),
+    Reason.PROOF_INVALID: (
+        "The DPoP proof is absent, doubled, malformed, signed by something else than its `jwk`, too old, or for "
+        "another method, URI or token. `detail` says which; compare the clocks, and the URI with what the proxy sees."
+    ),
+    Reason.PROOF_REPLAYED: "A proof counts once. Make one for each request, and each attempt, with a `jti` of its own.",
+    Reason.PROOF_NONCE_REQUIRED: (
+        "`dpop.nonce` is `required`. The client makes the proof again with the nonce in `DPoP-Nonce`, as RFC 9449 §9 "
+        "has it; libraries do so by themselves."
+    ),
+    Reason.PROOF_STORE_UNAVAILABLE: (
+        "The store of used proofs (`dpop.replay`) is away, or full (`dpop.maximum_proofs`). The log says which."
+    ),
+    Reason.LOGIN_REQUIRED: (
+        "The route has `login` and the request no session, and it is none of a browser that shows a page: a script, a "
+        "frame, a WebSocket, a client without `Accept: text/html`. Load a page of the host in a browser first."
+    ),
+    Reason.LOGIN_FAILED: (
+        "`detail` says what the person can do; the log's `cause` says what was wrong: the issuer's own error, an "
+        "answer that does not belong to this browser, an ID token that does not hold."
+    ),
+    Reason.STEP_UP_FAILED: (
+        "The issuer logged the person in, but its ID token has another `acr`, or an older or no `auth_time`, than the "
+        "policy's `step_up` (or `login[].acr_values`, `login[].max_age`) asked for. See what the issuer knows of them."
+    ),
+    Reason.LOGOUT_REFUSED: (
+        "A back-channel logout token does not hold: see the `cause` in the log. Compare `login[].client_id` and the "
+        "clocks."
+    ),
+    Reason.SESSION_UNREADABLE: (
+        "Several cookies `__Host-ztproxy-id`, or one that ztproxy did not make: something between, or another "
+        "program on this host, makes cookies of that name. A login in the browser replaces them."
+    ),
+    Reason.SESSION_ENDED: (
+        "Logged out, revoked, over (`sessions.idle`, `sessions.lifetime`), or its issuer refused to refresh it, while "
+        "a stream was open. Log in again."
+    ),
+    Reason.SESSION_CHANGED: (
+        "The issuer says something else about the person than when the stream began, so it ends and is judged anew "
+        "when the client connects again."
+    ),
+    Reason.SESSION_TOO_LARGE: (
+        "Claims and tokens of this login have more than 64 KiB together. Have the issuer send fewer claims (often "
+        "groups); the log says how large it was."
+    ),
+    Reason.SESSION_STORE_UNAVAILABLE: (
+        "`sessions.storage` does not answer in `sessions.timeout`, and who asks cannot be known without it. Requests "
+        "with tokens and routes without `login` go on. The log names the cause."
+    ),
+    Reason.SESSION_NOT_RENEWED: (
+        "The session's claims have to be refreshed, and its issuer has not answered for `sessions.outage`. The log "
+        "names the cause; the session goes on when the issuer is back."
+    ),
+    Reason.SESSIONS_FULL: (
+        "`sessions.storage` has no room for one more login; those who are logged in stay so. Raise `sessions.maximum`, "
+        "or lower `sessions.idle`."
+    ),
+    Reason.CROSS_SITE_REFUSED: (
+        "A request that could change something, or a WebSocket, came with a session's cookie, but not from a page of "
+        "this very origin: `Origin` is another's, or there is neither `Origin` nor `Sec-Fetch-Site`. Scripts use a "
+        "token; for pages of other origins name them in the route's `cors` with `credentials`."
     ),
     Reason.STEP_UP_REQUIRED: (
         "The policy's `step_up` wants a stronger (`acr`) or more recent (`auth_time`) login than the token's. A "
@@ -113,6 +184,10 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
+    Reason.ASSERTION_TOO_LARGE: (
+        "A claim that `assertion.claims` takes over is larger than 4 KiB, or all are larger than 16 KiB, as JSON; the "
+        "log says which. Take over a part of it, or groups by way of `issuers[].groups.map`."
+    ),
     Reason.UPSTREAM_UNREACHABLE: (
         "No server of the route accepts connections, or none passes `upstream.health`. The log names the cause."
     ),

@@ -44,14 +44,22 @@ class CertificateStatus(msgspec.Struct, frozen=True):
 
 
 class RevocationStatus(msgspec.Struct, frozen=True):
-    """A revocation list."""
+    """What one source knows about revoked certificates: a file, a URL, or OCSP responders."""
 
     listener: str
     authority: str
     revoked: int
-    this_update: float
+    this_update: float | None
+    """When the list was made, or a responder answered last; null where it was never had."""
     next_update: float | None
-    """Null where it does not say; such a list is never current."""
+    """Null where it does not say; such a list is never current. Null for OCSP, whose answers each have an end."""
+    source: str = ""
+    """The file or URL; `OCSP`; or what URLs that certificates name begin with, all of them as one."""
+    kind: str = "list"
+    """`list`, `delta` or `ocsp`."""
+    failures: int = 0
+    """Attempts in a row that failed."""
+    last_failure: str = ""
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
@@ -96,6 +104,17 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     """By rule: requests that fitted into their bucket."""
     shadow_refused: dict[str, int]
     """By rule in shadow mode: requests that it would have refused."""
+
+
+class ProofsStatus(msgspec.Struct, frozen=True):
+    """The store of used proofs (DPoP)."""
+
+    storage: str
+    """`memory`, `machine` or `redis`."""
+    up: bool | None
+    """Whether the shared store answers; null where there is none."""
+    kept: int | None
+    """Proofs that the process remembers; null where another place does."""
 
 
 class ListenerStatus(msgspec.Struct, frozen=True):
@@ -170,6 +189,12 @@ class Judging(msgspec.Struct, frozen=True):
     unchecked: dict[str, int]
     """By listener: requests let in although whether their certificate was revoked was not known."""
     memo: MemoStatus | None = None
+    late: dict[str, int] = {}
+    """By listener: requests let in by what was known of revocations before it was out of date, within the grace."""
+    ocsp: dict[str, int] = {}
+    """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
+    proofs: ProofsStatus | None = None
+    """Null where proofs are not understood."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

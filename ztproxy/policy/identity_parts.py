@@ -33,8 +33,11 @@ class TokenPart(msgspec.Struct, frozen=True):
     claims: dict[str, Any]
     kind: str
     bound_to: str | None
+    bound_key: str | None
     issued_at: str | None
     expires_at: str
+    groups: tuple[str, ...]
+    roles: tuple[str, ...]
 
 
 def _time(seconds: float) -> str:
@@ -68,6 +71,9 @@ def token_part(token: Token) -> TokenPart:
         claims,
         token.kind,
         token.bound_to,
+        token.bound_key,
         _time(token.issued_at) if token.issued_at is not None else None,
         _time(token.expires_at),
+        token.groups,
+        token.roles,
     )

@@ -21,6 +21,7 @@ def objection(preflight: Preflight) -> Refusal | None:
         or arrived.content_length != 0
         or arrived.upgrade is not None
         or arrived.unverified_authorization
+        or arrived.unverified_proofs
         or not _QUESTION.issuperset(names)
         or names.count(b"origin") != 1
         or names.count(b"access-control-request-method") != 1

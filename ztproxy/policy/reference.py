@@ -126,6 +126,8 @@ def example() -> Admitted:
         issued_at=1788249600.0,
         expires_at=1788253200.0,
         key_id="2026-08",
+        groups=("clerks",),
+        roles=("reader",),
     )
     arrived = Arrived(
         request_id="01k3zq6x5f8w2m4t7r9v",

@@ -102,9 +102,22 @@ class TokenPart(Part):
         Text,
         Meta(description="jwt, access (typ at+jwt, RFC 9068), opaque (by introspection) or session (a browser's)."),
     ]
-    bound_to: Annotated[str | None, Meta(description="The key that it is bound to; null for a plain bearer token.")]
+    bound_to: Annotated[
+        str | None,
+        Meta(
+            description="The fingerprint of the certificate that it is bound to, which was shown (RFC 8705); or null."
+        ),
+    ]
+    bound_key: Annotated[
+        str | None,
+        Meta(description="The thumbprint of the key that it is bound to, which was proven (RFC 9449); or null."),
+    ]
     issued_at: Annotated[Time | None, Meta(description="The claim iat, RFC 3339 in UTC.")]
     expires_at: Annotated[Time, Meta(description="The claim exp, RFC 3339 in UTC.")]
+    groups: Annotated[
+        list[str], Meta(description="The groups that the issuer's `groups` make of its claims; [] if none.")
+    ]
+    roles: Annotated[list[str], Meta(description="The roles that these groups have there; [] if none.")]
 
 
 class InputDocument(Part):

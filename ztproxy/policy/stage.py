@@ -159,7 +159,15 @@ def _judged(admitted: Admitted, decision: Decision) -> Authorized | Refusal:
             decision=decision,
             limit=admitted.limit,
         )
-    return Authorized(admitted.arrived, admitted.route, admitted.certificate, admitted.token, admitted.limit, decision)
+    return Authorized(
+        admitted.arrived,
+        admitted.route,
+        admitted.certificate,
+        admitted.token,
+        admitted.limit,
+        decision,
+        admitted.response_fields,
+    )
 
 
 def _is_met(step_up: StepUp, admitted: Admitted) -> bool:

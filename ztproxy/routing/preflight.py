@@ -22,7 +22,9 @@ Meeting = Callable[[Arrived, str], Answer | Preflight | Refusal]
 
 def is_question(arrived: Arrived) -> bool:
     """Whether this is a browser's question, and nothing besides."""
-    if arrived.method != "OPTIONS" or arrived.content_length != 0 or arrived.unverified_authorization:
+    if arrived.method != "OPTIONS" or arrived.content_length != 0:
+        return False
+    if arrived.unverified_authorization or arrived.unverified_proofs:
         return False
     names = [name for name, _ in arrived.fields]
     return names.count(_ORIGIN) == 1 and names.count(_METHOD) == 1 and b"cookie" not in names

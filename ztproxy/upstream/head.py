@@ -34,7 +34,8 @@ class RequestHead:
     def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
         """The head, its empty line included; `host` is the server's, as Host names it.
 
-        Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`.
+        Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`; and
+        with `assertion-too-large` whom it cannot tell the server about.
         """
         arrived = authorized.arrived
         path = arrived.path if self._rewrite is None else self._rewrite(arrived.path)
@@ -46,12 +47,15 @@ class RequestHead:
             return Refusal(Reason.REQUEST_AMBIGUOUS, "a request to switch protocols has no content", close=True)
         if self._preserve_host:
             host = arrived.authority
+        statement = self._statements.of(authorized)
+        if isinstance(statement, Refusal):
+            return statement
         parts = [
             f"{arrived.method} {target} HTTP/1.1\r\nHost: ".encode("ascii"),
             host,
             b"\r\n",
             self._lines(arrived),
-            self._statements.of(authorized),
+            statement,
             self._set,
             arrived.request_id.encode("ascii"),
         ]

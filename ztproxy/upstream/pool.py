@@ -15,6 +15,7 @@ from ztproxy.model import Reason, Refusal
 from ztproxy.upstream.addresses import Lookup, look_up
 from ztproxy.upstream.connection import Connection
 from ztproxy.upstream.dialing import Tls, dialler
+from ztproxy.upstream.peers import Peers
 from ztproxy.upstream.silence import is_silent
 
 IDLE_SECONDS = 30.0
@@ -32,6 +33,7 @@ class Pool:
         context: how it is verified; None for http and Unix sockets.
         wake: called when a connection becomes idle, so that `expire` is called in time.
         lookup: asks for the addresses of a name.
+        peers: who the server may be, where it is known by its SPIFFE ID.
     """
 
     def __init__(
@@ -41,8 +43,11 @@ class Pool:
         context: ssl.SSLContext | None,
         wake: Callable[[], None],
         lookup: Lookup = look_up,
+        *,
+        peers: Peers | None = None,
     ) -> None:
         self.name = server
+        self._peers = peers
         self.dialler = dialler(server, upstream.resolve, self._moved, lookup)
         self.host = self.dialler.host
         self._context = context
@@ -144,13 +149,18 @@ class Pool:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                return await self.dialler.dial(lambda: Connection(self, IDLE_SECONDS), self._tls)
+                connection = await self.dialler.dial(lambda: Connection(self, IDLE_SECONDS), self._tls)
         except TimeoutError:
             return self._refusal(Reason.UPSTREAM_TIMEOUT, "connecting took too long")
         except ssl.SSLError as wrong:
             return self._refusal(Reason.UPSTREAM_TLS_FAILED, _tls_cause(wrong))
         except (OSError, UnicodeError) as wrong:
             return self._refusal(Reason.UPSTREAM_UNREACHABLE, str(wrong))
+        fault = None if self._peers is None else self._peers.fault(connection.transport)
+        if fault is not None:
+            connection.discard()
+            return self._refusal(Reason.UPSTREAM_TLS_FAILED, fault)
+        return connection
 
     def _moved(self, gone: frozenset[tuple[Any, ...]]) -> None:
         """Addresses are no longer the server's: what is connected there serves its exchange and no other."""

@@ -9,6 +9,7 @@ from ztproxy.config.routes import Route
 from ztproxy.config.upstreams import Upstream
 from ztproxy.exchange import Client, Server
 from ztproxy.model import Authorized
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream.addresses import Lookup
 from ztproxy.upstream.balanced import BalancedExchange
 from ztproxy.upstream.changing import Change, ChangingClient, by_rules
@@ -21,6 +22,7 @@ from ztproxy.upstream.hash_key import hash_key
 from ztproxy.upstream.head import RequestHead
 from ztproxy.upstream.health import Checks
 from ztproxy.upstream.member import Member, QueueState, ServerState
+from ztproxy.upstream.peers import Peers
 from ztproxy.upstream.pool import Pool
 from ztproxy.upstream.sending import Target
 from ztproxy.upstream.statement import Statements
@@ -51,6 +53,7 @@ class Shared(NamedTuple):
     state: Path
     random: Callable[[], float]
     lookup: Lookup
+    workload: Workload | None = None
 
 
 class Published:
@@ -72,9 +75,10 @@ class Published:
             UnusableFileError: naming a file that cannot be used.
         """
         upstream = route.served_by
-        context = client_context(upstream.tls) if upstream.secure else None
+        context = client_context(upstream.tls, shared.workload) if upstream.secure else None
+        wake, lookup, peers = shared.deadlines.wake, shared.lookup, _peers(upstream, shared.workload)
         members = [
-            Member(index, server, upstream, Pool(server.url, upstream, context, shared.deadlines.wake, shared.lookup))
+            Member(index, server, upstream, Pool(server.url, upstream, context, wake, lookup, peers=peers))
             for index, server in enumerate(upstream.weighted)
         ]
         cluster = Cluster(route.name, upstream, members, shared.loop, shared.random)
@@ -145,6 +149,13 @@ class Published:
         """What waits in front of them."""
         cluster = self.cluster
         return QueueState(self.route.name, len(cluster.queue), cluster.refused, cluster.budget.denied)
+
+
+def _peers(upstream: Upstream, workload: Workload | None) -> Peers | None:
+    """Who the servers may be, where they are known by their SPIFFE IDs."""
+    if upstream.tls is None or upstream.tls.spiffe_ids is None:
+        return None
+    return Peers(upstream.tls.spiffe_ids, {} if workload is None else workload.vouching())
 
 
 def _is_chosen(upstream: Upstream) -> bool:

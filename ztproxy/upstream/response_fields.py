@@ -50,6 +50,7 @@ PASS = 0
 _DROP, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _KEEP_ALIVE, _CHALLENGE, _COOKIE = range(1, 9)
 _KINDS = {
     b"connection": _CONNECTION,
+    b"dpop-nonce": _DROP,  # ours: proofs are made for us
     b"content-length": _LENGTH,
     b"keep-alive": _KEEP_ALIVE,
     b"proxy-authenticate": _DROP,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ztproxy.config import secrets
 from ztproxy.config.upstreams import Sticky
-from ztproxy.upstream.files import UnusableFileError, create_private
+from ztproxy.store.private_file import create_private
+from ztproxy.upstream.files import UnusableFileError
 
 _FILE = "sticky.key"
 _OCTETS = 32

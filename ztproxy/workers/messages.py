@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from ztproxy.spiffe.workload import Workload
+
 Question = Literal["ping", "status", "snapshot", "unready"]
 """Whether it lives; the document behind `ztproxy status`; its counters; what is not ready."""
 
@@ -26,6 +28,8 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     """Decide by the policy that serves now, whatever its directory has come to hold."""
     by_manifest: bool = False
     """The policy directory has to agree with its manifest once it has been read."""
+    workload: Workload | None = None
+    """Our SVID and the bundles of trust domains, so that all workers have the same."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):

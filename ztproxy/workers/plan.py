@@ -9,6 +9,7 @@ import msgspec
 from ztproxy.config.loading import Problem, parse, read_text
 from ztproxy.config.operation import worker_count
 from ztproxy.config.settings import Settings
+from ztproxy.spiffe.workload import Workload
 from ztproxy.workers.messages import Prepare
 
 _FIXED = ("workers", "admin", "health")
@@ -34,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True):
     text: str
     settings: Settings
     generation: int
+    workload: Workload | None = None
+    """Our SVID and the bundles of trust domains, where the configuration has `spiffe`."""
 
     @property
     def workers(self) -> int:
@@ -56,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True):
             self.workers,
             how == "kept",
             how == "by-manifest",
+            self.workload,
         )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from itertools import chain
 
 import msgspec
@@ -13,7 +14,9 @@ from ztproxy.admin.fleet import Reloaded
 from ztproxy.config.loading import ConfigError, placed
 from ztproxy.edge.binding import BindError
 from ztproxy.observe.fleet import Reloads, WorkerLine
+from ztproxy.spiffe.errors import SpiffeError
 from ztproxy.workers.fleet import Workers
+from ztproxy.workers.identities import Identities
 from ztproxy.workers.manifest import disagreement
 from ztproxy.workers.plan import How, Plan, fixed, read, unkept
 from ztproxy.workers.sockets import Sockets
@@ -42,7 +45,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         pid = os.getpid()
-        self.reloads = Reloads()
+        self._reloads = Reloads()
         self._plan = plan
         self._notify = Notify(os.environ.get("NOTIFY_SOCKET"))
         self._watchdog = watchdog_interval(os.environ, pid)
@@ -50,19 +53,18 @@ class Supervisor:
         self._workers = Workers(self._sockets, say)
         self._reloading = asyncio.Lock()
         self._watch = Watch()
+        self._identities = Identities(say, self._rotate)
 
     # -- its life
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Start the workers, and see that none is left at the end. Raises `CannotStartError`."""
-        plan = self._plan
         doors = contextlib.AsyncExitStack()
         try:
             opened = await self._opened(doors)  # first: it can be asked from the start what is not ready
-            if problems := await self._workers.start(plan):
-                raise CannotStartError([placed(problem, plan.source.path) for problem in problems])
-            self.reloads = Reloads(last_success=time.time())
+            plan = self._plan = await self._started(self._plan)
+            self._reloads = Reloads(last_success=time.time())
             for line in self._workers.summary:
                 say(line)
             for name in self._sockets.unused:
@@ -81,6 +83,7 @@ class Supervisor:
                 await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             await doors.aclose()
+            self._identities.close()
             self._workers.draining = True
             self._workers.kill()
             await self._workers.ended(0.0)
@@ -97,6 +100,19 @@ class Supervisor:
             return await open_doors(settings, self, doors)
         except (BindError, LookupError, OSError) as wrong:
             raise CannotStartError([placed(str(wrong), path)]) from None
+
+    async def _started(self, plan: Plan) -> Plan:
+        """Have all workers serve by a plan and the workload identity of now. Raises `CannotStartError`."""
+        path = plan.source.path
+        try:
+            identity = await self._identities.prepare(plan.settings)
+        except SpiffeError as wrong:
+            raise CannotStartError([placed(str(wrong), path)]) from None
+        self._identities.serve(identity)
+        plan = msgspec.structs.replace(plan, workload=identity.workload)
+        if problems := await self._workers.start(plan):
+            raise CannotStartError([placed(problem, path) for problem in problems])
+        return plan
 
     def announce(self) -> None:
         """Say that it serves."""
@@ -145,6 +161,11 @@ class Supervisor:
                 await self.reload("watch", "kept" if why else "by-manifest")
 
     # -- ztproxy.admin.fleet.Steered
+
+    @property
+    def reloads(self) -> Reloads:
+        """What became of reloads."""
+        return msgspec.structs.replace(self._reloads, identity=self._identities.problem)
 
     def workers(self) -> Sequence[WorkerLine]:
         """Each worker process."""
@@ -197,34 +218,65 @@ class Supervisor:
         changed = chain(fixed(self._plan, plan), unkept(self._plan, plan) if how == "kept" else ())
         if problems := [str(problem) for problem in changed]:
             return problems
+        problems = await self._changed(plan, how)
+        if problems:
+            return [placed(problem, plan.source.path) for problem in problems]
+        self._watch.keep(plan)
+        return []
+
+    async def _changed(self, plan: Plan, how: How) -> list[str]:
+        """Bring the workers to a plan and the workload identity of now: all of them, or none."""
         members = self._workers.ready()
         if not members:
             self._workers.retry()
             return ["no worker serves that could try it; those that wait are started now: reload again"]
+        try:
+            identity = await self._identities.prepare(plan.settings)
+        except SpiffeError as wrong:
+            return [str(wrong)]
+        plan = msgspec.structs.replace(plan, workload=identity.workload)
         problems = await self._workers.change(plan, members, how)
         if problems:
-            return [placed(problem, plan.source.path) for problem in problems]
+            self._identities.forget(identity)
+            return problems
         self._plan = plan
-        self._watch.keep(plan)
+        self._identities.serve(identity)
         return []
 
+    async def _rotate(self) -> list[str]:
+        """Take up another workload identity under the configuration that serves, whatever its file holds by now."""
+        async with self._reloading:
+            if self._workers.draining:
+                return []
+            problems = await self._changed(
+                msgspec.structs.replace(self._plan, generation=self._plan.generation + 1), "kept"
+            )
+            workload = self._plan.workload
+            if not problems and workload is not None and workload.svid is not None:
+                say(f"spiffe: {workload.svid.spiffe_id} until {_date(workload.svid.not_after)}, taken up")
+            return problems
+
     def _count(self, problems: tuple[str, ...]) -> None:
-        before, now = self.reloads, time.time()
+        before, now = self._reloads, time.time()
         if problems:
-            self.reloads = msgspec.structs.replace(
+            self._reloads = msgspec.structs.replace(
                 before, failed=before.failed + 1, last_failure=now, problems=problems
             )
         else:
-            self.reloads = msgspec.structs.replace(
+            self._reloads = msgspec.structs.replace(
                 before, succeeded=before.succeeded + 1, last_success=now, problems=()
             )
 
     def _status(self) -> str:
-        problems = self.reloads.problems
+        problems = self._reloads.problems
         failed = f"; the last reload failed: {problems[0]}" if problems else ""
         return (
             f"{len(self._workers.ready())} of {self._plan.workers} workers, generation {self._plan.generation}{failed}"
         )
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _told_of(task: asyncio.Future[None]) -> None:

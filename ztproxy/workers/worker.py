@@ -126,6 +126,7 @@ class Worker:
                 keep_policy=told.keep_policy,
                 metrics=self._metrics,
                 streams=self._server.streams,
+                workload=told.workload,
             )
         except ConfigError as wrong:
             self._channel.send(Failed(told.generation, tuple(map(str, wrong.problems))))
