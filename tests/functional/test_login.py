@@ -144,7 +144,7 @@ async def test_the_provider_logs_somebody_out(tmp_path):
         await alice.log_in(await alice.open(f"{gateway.base}/"), ALICE)
         await provider.back_channel_logout("gateway", "alice")
         page = await alice.open(f"{gateway.base}/")
-        assert [str(url) for url in page.passed] != []
+        assert any(str(url).startswith(provider.issuer) for url in page.passed)
 
 
 async def test_one_host_logs_people_in_for_all(tmp_path):

@@ -49,10 +49,10 @@ async def send(
     host = arrived.authority.decode("ascii")
     if arrived.scheme != "https":
         return failed(_PLAIN, "a login over http", retry=returns)
-    going_in_circles = just_done.is_done(
+    before = just_done.times(
         context.ring, host, arrived.own_cookies, issuer=issuer.config.issuer, wanted=demand, now=arrived.wall
     )
-    if going_in_circles and prompt is None:
+    if before >= just_done.MOST and prompt is None:
         cause = "the browser comes from a login that was to do for this, and it does not"
         return failed(_CIRCLE, cause, retry=returns, fields=just_done.forget())
     if issuer.config.host in (None, host):
