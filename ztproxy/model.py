@@ -75,6 +75,7 @@ class Reason(Enum):
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
 
+    TOKEN_EXCHANGE_FAILED = ("token-exchange-failed", 502, "No token for the application could be had.")
     ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
 
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
@@ -327,6 +328,8 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     decision: Decision
     response_fields: Fields = ()
     """As identity said."""
+    credentials: bytes = b""
+    """The bearer token that was obtained for the upstream in exchange for the caller's; empty: none was."""
 
 
 class Right(msgspec.Struct, frozen=True, gc=False):

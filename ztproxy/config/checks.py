@@ -2,18 +2,18 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ztproxy.config import workload_checks
-from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.binding_checks import binding_contradictions
 from ztproxy.config.login_checks import login_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings, is_local_host, is_published
 from ztproxy.config.spiffe_ids import SCHEME
+from ztproxy.config.telling_checks import telling_contradictions
 from ztproxy.config.values import Secret, segments
 
 Place = tuple[str | int, ...]
@@ -43,7 +43,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
         yield from _secret(settings.dpop.password, ("dpop", "password"))
         yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
-    yield from _assertions(settings)
+    yield from telling_contradictions(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
 
@@ -203,22 +203,3 @@ def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
             if others != servers:
                 at = ("routes", index, "upstream", "sticky")
                 yield at, f"the route {name} has a cookie {sticky.cookie} on {host} too, for other servers"
-
-
-def _assertions(settings: Settings) -> Iterator[tuple[Place, str]]:
-    """Nothing is told where nobody signs, and no groups where no issuer has any."""
-    listed: list[tuple[Place, Mapping[str, str]]] = []
-    if settings.assertion is not None:
-        listed.append((("assertion", "claims"), settings.assertion.claims))
-    for index, route in enumerate(settings.routes):
-        if route.assertion == RouteAssertion():
-            continue
-        at: Place = ("routes", index, "assertion")
-        if settings.assertion is None:
-            yield at, "there is no `assertion` section, so nothing is signed for any upstream"
-        listed.append(((*at, "claims"), route.assertion.claims or {}))
-    grouped = any(issuer.groups is not None for issuer in settings.issuers)
-    for at, claims in listed:
-        for name, source in claims.items():
-            if source in ("token.groups", "token.roles") and not grouped:
-                yield (*at, name), "no issuer has `groups`, so there are never any"

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -255,14 +255,14 @@ class Kept(Generic[Content]):
             self._begin_if_due(self._clock.monotonic())
 
 
-async def end_of(task: asyncio.Task[None]) -> None:
+async def end_of(task: asyncio.Task[Any]) -> None:
     """Wait for a task that others wait for too: cancelling one who waits leaves the task alone.
 
     A plain future, because a request runs without a task of its own at first.
     """
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def tell(_: asyncio.Task[None]) -> None:
+    def tell(_: asyncio.Task[Any]) -> None:
         if not ended.done():
             ended.set_result(None)
 

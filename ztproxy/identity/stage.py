@@ -24,6 +24,7 @@ from ztproxy.identity.discovery import (
     saved_keys,
     saved_metadata,
 )
+from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
 from ztproxy.identity.groups import GroupMapping
@@ -40,6 +41,7 @@ from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
+from ztproxy.identity.token_exchange import Exchanger
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
@@ -67,6 +69,7 @@ class Identity:
         possession: Possession | None = None,
         sessions: Sessions | None = None,
         logins: Logins | None = None,
+        exchangers: Mapping[str, Exchanger] | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
@@ -80,6 +83,8 @@ class Identity:
         self.sessions = sessions
         """None where nobody logs in."""
         self._logins = logins
+        self.exchangers: Mapping[str, Exchanger] = exchangers or {}
+        """By route whose upstream gets a token of its own."""
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
@@ -105,6 +110,7 @@ class Identity:
             possession=possession_of(settings, clock.wall),
             sessions=sessions,
             logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
+            exchangers=exchangers_of(settings, metadata, clock),
         )
 
     async def start(self) -> None:
@@ -136,6 +142,8 @@ class Identity:
         await self._knowledge.close()
         for one in self._kept():
             await one.close()
+        for exchanger in self.exchangers.values():
+            await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
         if self.sessions is not None:
@@ -206,10 +214,17 @@ class Identity:
         return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        found = revocation.check(certificate, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -233,9 +248,8 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         if self.sessions is not None and _by_cookie(arrived, demands):
-            session = self.sessions.recall(arrived, demands.login) or await self._session(
-                self.sessions, arrived, demands
-            )
+            known = self.sessions.recall(arrived, demands.login)
+            session = known or await self._session(self.sessions, arrived, demands)
             if session is not None:
                 return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
@@ -249,18 +263,25 @@ class Identity:
         )
         if isinstance(token, Refusal):
             return self._challenged(token, arrived, demands)
-        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
             return self._challenged(refusal, arrived, demands)
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        if not proven or self._possession is None:
-            return Identified(arrived, routed.route, certificate, token)
-        told = await self._possession.check(arrived, token)
-        if isinstance(told, Refusal):
-            return self._challenged(told, arrived, demands)
-        return Identified(arrived, routed.route, certificate, token, told)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
 
-    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
+
+    @staticmethod
+    async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
         return found.token if isinstance(found, Found) else found
@@ -269,9 +290,9 @@ class Identity:
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
         """Who asks by a session that counts, unless it does not stand for this very request."""
-        if isinstance(session, Refusal):
-            return challenged(session)
         arrived = routed.arrived
+        if isinstance(session, Refusal):
+            return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
         return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)

@@ -172,6 +172,11 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
+    Reason.TOKEN_EXCHANGE_FAILED: (
+        "403: the issuer exchanges no token of this caller. 503: it does not answer, or too many exchanges are under "
+        "way. 502: it refuses the route's `token_exchange` as such, or answers something else than RFC 8693 has. The "
+        "log has its error."
+    ),
     Reason.ASSERTION_TOO_LARGE: (
         "A claim that `assertion.claims` takes over is larger than 4 KiB, or all are larger than 16 KiB, as JSON; the "
         "log says which. Take over a part of it, or groups by way of `issuers[].groups.map`."
