@@ -7,8 +7,10 @@ from tests.pki import Authority
 from tests.sessions import NAME, SessionWorld, cookie_of
 from ztproxy.identity.certificates import describe
 from ztproxy.identity.sessions import cookie
-from ztproxy.identity.sessions.service import FRESH, UNSURE
+from ztproxy.identity.sessions.remembered import Remembered
+from ztproxy.identity.sessions.service import FRESH
 from ztproxy.identity.sessions.session import KIND, MAXIMUM_SESSION
+from ztproxy.identity.sessions.streams import UNSURE
 from ztproxy.model import Identified, Reason, Refusal, Right
 
 
@@ -150,7 +152,7 @@ async def test_what_is_told_of_ended_sessions_elsewhere_counts_at_once(world):
     value = await world.begin()
     await world.present(identity, value)
     await other.sessions.end(cookie.value_of(((NAME, value),)), world.clock.wall)
-    identity.sessions.forget()
+    identity.sessions.doubt()
     assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
 
 
@@ -336,14 +338,13 @@ async def test_what_was_noted_under_another_configuration_does_not_count(world):
     assert (await world.ask(after, own_cookies=cookies, notes=notes)).reason is Reason.TOKEN_MISSING
 
 
-@pytest.mark.interpreted
-async def test_one_process_remembers_a_bounded_number(world, monkeypatch):
-    monkeypatch.setattr("ztproxy.identity.sessions.service.MOST_REMEMBERED", 4)
+async def test_one_process_remembers_a_bounded_number(world):
     identity = await world.start()
+    remembered = identity.sessions._remembered = Remembered(4)
     values = [await world.begin() for _ in range(9)]
     for value in values:
         await world.present(identity, value)
-    assert len(identity.sessions._remembered) == len(identity.sessions._by_name) == 4
+    assert len(remembered) == len(remembered._by_name) == 4
     assert all([isinstance(await world.present(identity, value), Identified) for value in values])
 
 
@@ -364,8 +365,7 @@ async def test_a_stream_ends_with_a_session_that_nobody_remembers(world):
     identity = await world.start()
     value = await world.begin()
     rights = [right(await world.present(identity, value))]
-    identity.sessions._remembered.clear()
-    identity.sessions._by_name.clear()
+    identity.sessions._remembered = Remembered()
     assert await identity.rejudge(rights, world.clock.wall) == [None]
     world.clock.advance(43200)
     (refusal,) = await identity.rejudge(rights, world.clock.wall)

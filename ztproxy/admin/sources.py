@@ -13,6 +13,7 @@ from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.known import known
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
@@ -28,6 +29,7 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
 )
 from ztproxy.parts import Parts
@@ -152,6 +154,22 @@ def judging_of(parts: Parts) -> Judging:
         None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
+        _sessions(parts.identity.sessions, parts.settings),
+    )
+
+
+def _sessions(sessions: Sessions | None, settings: Settings) -> SessionsStatus | None:
+    if sessions is None:
+        return None
+    upkeep, scheme = sessions.upkeep, settings.sessions.storage.partition(":")[0]
+    return SessionsStatus(
+        "redis" if scheme == "rediss" else scheme,
+        sessions.up,
+        sessions.open(),
+        sessions.begun,
+        dict(sessions.ended),
+        dict(upkeep.counted),
+        upkeep.last_failure,
     )
 
 

@@ -101,7 +101,7 @@ class Identity:
             clock,
             metadata=metadata,
             possession=possession,
-            sessions=storing.build(settings),
+            sessions=storing.build(settings, clock),
         )
 
     async def start(self) -> None:
@@ -204,7 +204,7 @@ class Identity:
             return None
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         revocation = self._revocation.get(right.listener)
