@@ -45,6 +45,10 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
     SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
     SESSION_ENDED = ("session-ended", 401, "The session has ended.")
     SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
@@ -358,6 +362,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     limit: LimitStatus | None = None
     step_up: StepUp | None = None
     """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:

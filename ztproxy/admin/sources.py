@@ -26,6 +26,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -154,7 +155,8 @@ def judging_of(parts: Parts) -> Judging:
         None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
-        _sessions(parts.identity.sessions, parts.settings),
+        proofs=_proofs(parts),
+        sessions=_sessions(parts.identity.sessions, parts.settings),
     )
 
 
@@ -171,6 +173,14 @@ def _sessions(sessions: Sessions | None, settings: Settings) -> SessionsStatus |
         dict(upkeep.counted),
         upkeep.last_failure,
     )
+
+
+def _proofs(parts: Parts) -> ProofsStatus | None:
+    dpop, possession = parts.settings.dpop, parts.identity.possession
+    if dpop is None or possession is None:
+        return None
+    scheme = dpop.replay.partition(":")[0]
+    return ProofsStatus("redis" if scheme == "rediss" else scheme, possession.replays.up, possession.replays.kept)
 
 
 def servers_of(upstreams: Upstreams) -> Iterator[ServerStatus]:

@@ -1,6 +1,7 @@
 """What upstreams are told about who asks, by whom it is signed, and for whom it is meant."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -73,7 +74,7 @@ class Assertion(Section):
     published: tuple[InputFile, ...] = ()
     """Key sets (`ztproxy assertion keys --jwks`) of other nodes with keys of their own, published beside these."""
     issuer: Url
-    lifetime: Duration = Field(default=60.0, ge=1.0, le=3600.0)
+    lifetime: Duration = Field(default=60.0, ge=5.0, le=3600.0)
     key_cache: Duration = Field(default=300.0, ge=1.0, le=86400.0)
     """How long upstreams may keep the published keys (their Cache-Control); a new key waits longer than this."""
     claims: Claims = Field(default={})
@@ -86,6 +87,13 @@ class Assertion(Section):
             raise ValueError("assertions are signed with either `key` or one of `keys`")
         return self
 
+    @property
+    def single(self) -> Path:
+        """The key where there is but one."""
+        if self.key is None:
+            raise LookupError("assertions are signed with one of `keys`")
+        return self.key
+
 
 class RouteAssertion(Section):
     """What a route's upstream is told in another way than the others."""
@@ -94,3 +102,11 @@ class RouteAssertion(Section):
     """Whom its assertions are for; the route's name when absent. Routes with one audience can use each other's."""
     claims: Claims | None = None
     """In place of `assertion.claims`; {} for none."""
+    off: bool = False
+    """Nothing signed is sent to this upstream."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.off and (self.audience is not None or self.claims is not None):
+            raise ValueError("with `off: true` there is no assertion that `audience` or `claims` could be of")
+        return self

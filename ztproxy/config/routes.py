@@ -55,8 +55,7 @@ class Route(Section):
     upgrades: tuple[UpgradeName, ...] = (WEBSOCKET,)
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
-    assertion: RouteAssertion | Literal["off"] = RouteAssertion()
-    """What the upstream is told about who asks, where that differs from `assertion`; `off`: nothing that is signed."""
+    assertion: RouteAssertion = RouteAssertion()
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()

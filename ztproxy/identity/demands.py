@@ -34,14 +34,14 @@ class Demands(msgspec.Struct, frozen=True):
     """By issuer: what its tokens have to be bound to here."""
     schemes: Schemes = BEARER
     """What a token may be presented under."""
+    workloads: Workloads | None = None
+    """Which workloads count; None where there is no workload identity."""
     login: str | None = None
     """The issuer whose sessions count; None: cookies are not looked at."""
     binding: Binding = "none"
     """What a session has to be bound to."""
     crossing: Crossing = crossing(None)
     """What a session does not stand for, because another site's page asks."""
-    workloads: Workloads | None = None
-    """Which workloads count; None where there is no workload identity."""
 
 
 def demands_of(settings: Settings, workload: Workload | None = None) -> Mapping[str, Demands]:
@@ -64,10 +64,10 @@ def _demands_of(
         authorities=_authorities_of(route, listed, asked_by_domain=bool(accepted(settings))),
         bindings=bindings,
         schemes=_schemes(settings, set(bindings.values())),
+        workloads=None if workload is None else _workloads_of(route, settings, workload),
         login=route.login,
         binding=route.binding,
         crossing=crossing(route.cors),
-        workloads=None if workload is None else _workloads_of(route, settings, workload),
     )
 
 

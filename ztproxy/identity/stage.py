@@ -1,6 +1,5 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,6 +31,8 @@ from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
 from ztproxy.identity.listeners import Knowledge, knowledge_of
+from ztproxy.identity.login.building import login_issuers
+from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
@@ -65,6 +66,7 @@ class Identity:
         metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
         sessions: Sessions | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
@@ -77,6 +79,7 @@ class Identity:
         self._possession = possession
         self.sessions = sessions
         """None where nobody logs in."""
+        self._logins = logins
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
@@ -91,17 +94,17 @@ class Identity:
         stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
         issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
-        possession = possession_of(settings, clock.wall)
-        knowledge = knowledge_of(settings, clock)
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
-            knowledge,
+            knowledge_of(settings, clock),
             stores,
             Bearers(issuers),
             clock,
             metadata=metadata,
-            possession=possession,
-            sessions=storing.build(settings, clock),
+            possession=possession_of(settings, clock.wall),
+            sessions=sessions,
+            logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
         )
 
     async def start(self) -> None:
@@ -111,10 +114,7 @@ class Identity:
                 one.load()
         for store in self._stores:
             store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
-        if self._revocation:
-            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
-        for authority in self._knowledge.authorities.values():
-            authority.start()
+        self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
@@ -133,8 +133,7 @@ class Identity:
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for authority in self._knowledge.authorities.values():
-            await authority.close()
+        await self._knowledge.close()
         for one in self._kept():
             await one.close()
         if self._possession is not None:
@@ -186,7 +185,7 @@ class Identity:
     @property
     def reserved(self) -> Mapping[str, Meet]:
         """The reserved paths that belong to this stage."""
-        return {}
+        return {} if self._logins is None else self._logins.reserved
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -215,7 +214,11 @@ class Identity:
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        return self._challenged(refusal, identified.arrived, self._demands[identified.route])
+        demands, token = self._demands[identified.route], identified.token
+        asked = self._challenged(refusal, identified.arrived, demands)
+        if self._logins is None or demands.login is None or (token is not None and token.session is None):
+            return asked
+        return await self._logins.step_up(identified, asked)
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -238,14 +241,13 @@ class Identity:
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return self._challenged(presented, arrived, demands)
+            return await self._by_nothing(presented, routed, demands)
         bearer, digest, proven = presented
-        token = self._bearers.recall(digest, demands.issuers, arrived.wall)
-        if token is None:
-            verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
-            if isinstance(verdict, Refusal):
-                return self._challenged(verdict, arrived, demands)
-            token = verdict
+        token = self._bearers.recall(digest, demands.issuers, arrived.wall) or await self._bearers.verify(
+            bearer, digest, demands.issuers, arrived.wall, arrived.monotonic
+        )
+        if isinstance(token, Refusal):
+            return self._challenged(token, arrived, demands)
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
         if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
@@ -266,13 +268,19 @@ class Identity:
     def _by_session(
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
-        """What comes of a session: it stands for the request, unless another site's page asks."""
+        """Who asks by a session that counts, unless it does not stand for this very request."""
         arrived = routed.arrived
         if isinstance(session, Refusal):
             return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
         return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+
+    async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
+        """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+            return await self._logins.required(routed)
+        return self._challenged(refusal, routed.arrived, demands)
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -333,6 +341,16 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
+
+
+def _logins(
+    settings: Settings,
+    issuers: Mapping[str, TrustedIssuer],
+    metadata: Mapping[str, MetadataStore],
+    sessions: Sessions,
+    clock: Clock,
+) -> Logins:
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:

@@ -85,6 +85,12 @@ SESSIONS_REFRESHED = counter(
     "Refreshes of sessions' claims: `done`, `ended` because the issuer refused, `away` because it did not answer.",
     "outcome",
 )
+# -- proofs of possession
+
+PROOF_STORE_UP = gauge(
+    "ztproxy_proof_store_up", "Whether the shared store of used proofs answers: 1, or 0.", over="min"
+)
+PROOFS = gauge("ztproxy_proofs", "Used proofs that the process remembers (`dpop.replay: memory://`).")
 
 # -- upstreams
 

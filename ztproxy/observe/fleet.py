@@ -17,6 +17,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -81,6 +82,8 @@ class FleetStatus(msgspec.Struct, frozen=True):
     memo: MemoStatus | None
     sessions: SessionsStatus | None
     """Null also where nobody logs in."""
+    proofs: ProofsStatus | None
+    """Null also where proofs are not understood."""
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
@@ -119,6 +122,7 @@ def joined(
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
         sessions=_all(_sessions, (one.sessions for one in judging if one.sessions is not None)),
+        proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
@@ -203,6 +207,11 @@ def _sessions(a: SessionsStatus, b: SessionsStatus) -> SessionsStatus:
 
 def _memo(a: MemoStatus, b: MemoStatus) -> MemoStatus:
     return MemoStatus(a.hits + b.hits, a.misses + b.misses, a.entries + b.entries)
+
+
+def _proofs(a: ProofsStatus, b: ProofsStatus) -> ProofsStatus:
+    up = a.up if b.up is None else b.up if a.up is None else a.up and b.up
+    return ProofsStatus(a.storage, up, None if a.kept is None or b.kept is None else a.kept + b.kept)
 
 
 def _logs(a: LogsStatus, b: LogsStatus) -> LogsStatus:

@@ -124,6 +124,17 @@ class SessionsStatus(msgspec.Struct, frozen=True):
     """What kept one from being refreshed."""
 
 
+class ProofsStatus(msgspec.Struct, frozen=True):
+    """The store of used proofs (DPoP)."""
+
+    storage: str
+    """`memory`, `machine` or `redis`."""
+    up: bool | None
+    """Whether the shared store answers; null where there is none."""
+    kept: int | None
+    """Proofs that the process remembers; null where another place does."""
+
+
 class ListenerStatus(msgspec.Struct, frozen=True):
     """A listening socket."""
 
@@ -202,6 +213,8 @@ class Judging(msgspec.Struct, frozen=True):
     """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
     sessions: SessionsStatus | None = None
     """None where nobody logs in."""
+    proofs: ProofsStatus | None = None
+    """Null where proofs are not understood."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

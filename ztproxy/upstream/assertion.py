@@ -56,8 +56,8 @@ def tellings(settings: Settings) -> dict[str, Telling | None]:
     return {route.name: _telling(route.name, route.assertion, shared) for route in settings.routes}
 
 
-def _telling(route: str, own: RouteAssertion | str, shared: Mapping[str, str]) -> Telling | None:
-    if isinstance(own, str):
+def _telling(route: str, own: RouteAssertion, shared: Mapping[str, str]) -> Telling | None:
+    if own.off:
         return None
     return Telling(own.audience or route, sources(shared if own.claims is None else own.claims))
 

@@ -61,9 +61,7 @@ def load_ring(assertion: Assertion, now: float) -> KeyRing:
         UnusableFileError: naming a file or directory that cannot be used.
     """
     if assertion.keys is None:
-        if assertion.key is None:
-            raise LookupError("assertions are signed with either `key` or one of `keys`")
-        keys = [(_BEGINNING, load_or_create(assertion.key))]
+        keys = [(_BEGINNING, load_or_create(assertion.single))]
     else:
         if not _made(assertion.keys):
             load_or_create(assertion.keys / FIRST)
