@@ -13,10 +13,10 @@ import msgspec
 
 from ztproxy.config.sessions import Sessions as SessionSettings
 from ztproxy.identity.kept import Clock
+from ztproxy.identity.login.navigation import navigates
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.counting import OpenSessions
 from ztproxy.identity.sessions.entry import Entry
-from ztproxy.identity.sessions.navigation import is_navigation
 from ztproxy.identity.sessions.remembered import Remembered
 from ztproxy.identity.sessions.sealed import NAMED, SealedSessions
 from ztproxy.identity.sessions.session import MAXIMUM_SESSION, Found, Session, encode
@@ -130,7 +130,7 @@ class Sessions:
             person sees what comes of a cookie that cannot be read; a person is taken to a new login.
         """
         value = cookie.value_of(arrived.own_cookies)
-        if value is cookie.Unreadable.COOKIE and not is_navigation(arrived):
+        if value is cookie.Unreadable.COOKIE and not navigates(arrived):
             return Refusal(Reason.SESSION_UNREADABLE)
         if not isinstance(value, bytes):
             return None
