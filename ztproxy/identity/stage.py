@@ -87,7 +87,7 @@ class Identity:
         }
         issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in configured.items()}
-        sessions = storing.build(settings)
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
@@ -195,7 +195,7 @@ class Identity:
             return None
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         certificate, demands = right.certificate, self._demands.get(right.route)
