@@ -208,7 +208,10 @@ class Identity:
         revocation = self._revocation.get(right.listener)
         if revocation is None:
             return None
-        found = revocation.check(certificate, now)
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
