@@ -1,5 +1,7 @@
 """What a configuration may say about workloads, and what of it stops the start with its place."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -212,3 +214,15 @@ def test_whole_segments_are_compared(patterns, spiffe_id, meant):
 
 def test_a_trust_domain_may_be_written_as_its_id():
     assert trust_domain("spiffe://prod.example") == "prod.example"
+
+
+def test_the_manifest_for_kubernetes_holds_a_configuration(tmp_path):
+    text = (Path(__file__).parents[2] / "deploy/sidecar/kubernetes.yaml").read_text()
+    held, deployment = yaml.safe_load_all(text)
+    (tmp_path / "policies").mkdir()
+    settings = parse(held["data"]["sidecar.yaml"], tmp_path / "sidecar.yaml")
+    assert settings.spiffe.workload_api == "unix:/spiffe-workload-api/spire-agent.sock"
+    pod = deployment["spec"]["template"]["spec"]
+    mounts = {one["mountPath"] for one in pod["initContainers"][0]["volumeMounts"]}
+    assert mounts == {"/etc/ztproxy", "/sockets", "/state", "/spiffe-workload-api"}
+    assert pod["containers"][0]["securityContext"]["runAsUser"] in settings.listeners[1].users
