@@ -1,6 +1,8 @@
 """Makes what the parties of a run show one another: authorities, certificates, the issuer's keys and tokens."""
 
+import base64
 import datetime as dt
+import hashlib
 import ipaddress
 import json
 import pathlib
@@ -105,8 +107,8 @@ def make_certificates(folder: pathlib.Path) -> None:
 def make_tokens(folder: pathlib.Path, issuer: str) -> None:
     """Write the issuer's key set and RS256 tokens.
 
-    `tokens` and `editor-tokens` (who may also upload) hold one for each connection; the policy's data revokes the one
-    in `revoked-token`.
+    `tokens`, `editor-tokens` (who may also upload) and `bound-tokens` (to the key in `holder.key`, DPoP) hold one for
+    each connection; the policy's data revokes the one in `revoked-token`.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
@@ -115,12 +117,27 @@ def make_tokens(folder: pathlib.Path, issuer: str) -> None:
     (folder / "jwks.json").write_text(json.dumps({"keys": [public]}))
     claims = {"iss": issuer, "aud": AUDIENCE, "roles": ["role-7", "role-31"], "workload": WORKLOAD}
 
-    def token(number: int, token_id: str, *more: str) -> str:
+    holder = _holder(folder)
+
+    def token(number: int, token_id: str, *more: str, **bound: object) -> str:
         now = int(time.time())
         own = {"sub": f"user-{number}", "iat": now - 1, "exp": now + LIFETIME, "jti": token_id}
         own |= {"roles": [*claims["roles"], *more]}
-        return jwt.encode(claims | own, key, algorithm="RS256", headers={"kid": KEY_ID})
+        return jwt.encode(claims | own | bound, key, algorithm="RS256", headers={"kid": KEY_ID})
 
     (folder / "tokens").write_text("\n".join(token(number, f"token-{number}") for number in range(TOKENS)))
     (folder / "editor-tokens").write_text("\n".join(token(n, f"editor-{n}", "editor") for n in range(TOKENS)))
+    bound = (token(number, f"bound-{number}", cnf={"jkt": holder}) for number in range(TOKENS))
+    (folder / "bound-tokens").write_text("\n".join(bound))
     (folder / "revoked-token").write_text(token(0, "revoked-0"))
+
+
+def _holder(folder: pathlib.Path) -> str:
+    """Write the key that clients prove, as `holder.key`, and give its thumbprint (RFC 7638)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    (folder / "holder.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+    members = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).rstrip(b"=").decode()

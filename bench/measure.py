@@ -71,6 +71,8 @@ class Target:
     core: str
     unique: bool
     """Whether no two requests ask for the same path."""
+    proven: bool = False
+    """Whether each request proves the key that its token is bound to."""
 
     def measured(self, mode: str, lengths: Lengths, duration: float, *extra: str) -> Mapping[str, Any]:
         """Run the load generator once.
@@ -83,7 +85,7 @@ class Target:
             str(self.load),
             *("-mode", mode, "-address", f"127.0.0.1:{self.port}", "-watch", watch),
             *("-certificate", str(self.run / "client.pem"), "-key", str(self.run / "client.key")),
-            *("-server-certificate", str(self.run / "server.pem"), "-tokens", str(self.run / "tokens")),
+            *("-server-certificate", str(self.run / "server.pem"), *self._tokens()),
             *("-warmup", f"{lengths.warmup}s", "-duration", f"{duration}s"),
             *("-connections", str(lengths.connections), *extra),
         ]
@@ -98,6 +100,11 @@ class Target:
             raise LoadFailed(f"{mode}: {done.stderr.strip()[-400:]}")
         report: Mapping[str, Any] = json.loads(done.stdout)
         return report
+
+    def _tokens(self) -> Sequence[str]:
+        if not self.proven:
+            return ["-tokens", str(self.run / "tokens")]
+        return ["-tokens", str(self.run / "bound-tokens"), "-proof-key", str(self.run / "holder.key")]
 
     def paths(self) -> Sequence[str]:
         """What the load generator is told of its paths."""

@@ -1,12 +1,18 @@
 """Both ends of a connection in memory: a transport that keeps what is written, and a client over mTLS."""
 
 import asyncio
+import base64
 import functools
+import hashlib
+import itertools
 import ssl
+import time
 from typing import Any
 
 import credentials
+import jwt
 import peers
+from cryptography.hazmat.primitives import serialization
 
 CONNECTIONS = 32
 BROWSER = (
@@ -15,6 +21,21 @@ BROWSER = (
     b"Accept-Encoding: gzip, deflate, br\r\nCache-Control: no-cache\r\nPragma: no-cache\r\nSec-Fetch-Dest: document\r\n"
     b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nUpgrade-Insecure-Requests: 1\r\n"
 )
+
+
+class Prover:
+    """Makes DPoP proofs (RFC 9449) with a run's `holder.key`."""
+
+    def __init__(self, here: peers.Site) -> None:
+        self._key = serialization.load_pem_private_key((here.run / "holder.key").read_bytes(), None)
+        self._jwk = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        self._made = itertools.count()
+
+    def proof(self, method: str, url: str, token: str) -> bytes:
+        """One for one request."""
+        digest = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+        claims = {"jti": f"{next(self._made)}", "htm": method, "htu": url, "iat": int(time.time()), "ath": digest}
+        return jwt.encode(claims, self._key, "ES256", {"typ": "dpop+jwt", "jwk": self._jwk}).encode()
 
 
 class Memory(asyncio.Transport):
@@ -72,12 +93,16 @@ def _context(here: peers.Site) -> ssl.SSLContext:
 class Client:
     """A client over mTLS that shares our memory."""
 
-    def __init__(self, here: peers.Site, protocol: asyncio.Protocol, number: int, token: str) -> None:
+    def __init__(
+        self, here: peers.Site, protocol: asyncio.Protocol, number: int, token: str, prover: Prover | None = None
+    ) -> None:
         self.protocol = protocol
         self.transport = Memory(20_000 + number)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = _context(here).wrap_bio(self._in, self._out, server_hostname=credentials.NAME)
-        self._fields = f"Host: {credentials.NAME}\r\nAuthorization: Bearer {token}\r\n".encode()
+        scheme = "Bearer" if prover is None else "DPoP"
+        self._fields = f"Host: {credentials.NAME}\r\nAuthorization: {scheme} {token}\r\n".encode()
+        self._token, self._prover = token, prover
         self._number = number
 
     def connect(self) -> None:
@@ -99,7 +124,10 @@ class Client:
     def ask(self, turn: int, *, unique: bool, browser: bool) -> bytes:
         """A request, encrypted."""
         path = f"/api/items/{turn * CONNECTIONS + self._number if unique else 1}"
-        self._tls.write(f"GET {path} HTTP/1.1\r\n".encode() + self._fields + (BROWSER if browser else b"") + b"\r\n")
+        fields = self._fields + (BROWSER if browser else b"")
+        if self._prover is not None:
+            fields += b"DPoP: %b\r\n" % self._prover.proof("GET", f"https://{credentials.NAME}{path}", self._token)
+        self._tls.write(f"GET {path} HTTP/1.1\r\n".encode() + fields + b"\r\n")
         return self._out.read()
 
     def answer(self) -> bytes:

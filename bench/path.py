@@ -20,7 +20,7 @@ import parts
 import peers
 import run
 import steps
-from memory import CONNECTIONS, Client, Memory
+from memory import CONNECTIONS, Client, Memory, Prover
 
 from ztproxy.config.loading import load
 from ztproxy.edge import tls
@@ -38,6 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--row", default="ztproxy", choices=("ztproxy", "ztproxy-forward"))
     parser.add_argument("--unique", action="store_true", help="another path with each request")
     parser.add_argument("--browser", action="store_true", help="ten more fields, as browsers send")
+    parser.add_argument("--proofs", action="store_true", help="each request proves its token's key (DPoP)")
     parser.add_argument("--steps", action="store_true", help="what each step of a request takes, in its place")
     parser.add_argument("--handshakes", action="store_true", help="a connection's cost instead of a request's")
     parser.add_argument("--rounds", type=int, default=400)
@@ -46,7 +47,8 @@ def _arguments() -> argparse.Namespace:
 
 async def _server(here: peers.Site, template: str) -> Server:
     """A server as a worker runs it, with metrics."""
-    path = pathlib.Path(here.written(template, "path.yaml", port=0, engine="embedded", opa=1, storage="memory://"))
+    values = {"port": 0, "engine": "embedded", "opa": 1, "storage": "memory://", "more": "dpop: {}"}
+    path = pathlib.Path(here.written(template, "path.yaml", **values))
     settings, server = load(path), Server()
     generation = await Generation.prepare(settings, streams=server.streams, metrics=Metrics())
     await server.commit(generation, {str(one.address): bind_socket(one.address) for one in settings.listeners})
@@ -76,8 +78,9 @@ async def _measure(
     server = await _server(here, f"{arguments.row}.yaml")
     loop = asyncio.get_running_loop()
     listener = server.listeners[0]
-    tokens = (here.run / "tokens").read_text().split()
-    clients = [Client(here, tls.TlsWire(loop, listener), n, tokens[n]) for n in range(CONNECTIONS)]
+    tokens = (here.run / ("bound-tokens" if arguments.proofs else "tokens")).read_text().split()
+    prover = Prover(here) if arguments.proofs else None
+    clients = [Client(here, tls.TlsWire(loop, listener), n, tokens[n], prover) for n in range(CONNECTIONS)]
     for client in clients:
         client.connect()
     servers = _upstream(server, CONNECTIONS)

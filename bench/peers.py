@@ -41,7 +41,8 @@ class Site:
     def filled(self, template: str, **values: object) -> str:
         """Fill in `@key@` in a template of configs/."""
         text = (CONFIGS / template).read_text()
-        for key, value in {"run": self.run, "backend": self.backend, "issuer": self.issuer, **values}.items():
+        given = {"run": self.run, "backend": self.backend, "issuer": self.issuer, "more": "", **values}
+        for key, value in given.items():
             text = text.replace(f"@{key}@", str(value))
         return text
 
@@ -58,6 +59,7 @@ class Row:
     unique: bool = True  # each request asks for another path, so that no decision is remembered
     parts: frozenset[str] = COMMON  # what is measured beside load
     cores: str = PROXY_CORE
+    proven: bool = False  # each request proves the key that its token is bound to
 
     @property
     def ours(self) -> bool:
@@ -111,13 +113,21 @@ def _ztproxy(site: Site, template: str, port: int, *options: str, **values: obje
     return Program("ztproxy", command, port, {"OPENSSL_CONF": str(CONFIGS / "openssl.cnf")})
 
 
-def whole_job(site: Site, port: int, *options: str, storage: str = "memory://") -> Sequence[Program]:
+def whole_job(site: Site, port: int, *options: str, storage: str = "memory://", more: str = "") -> Sequence[Program]:
     """Give ztproxy with the embedded engine."""
-    return [_ztproxy(site, "ztproxy.yaml", port, *options, engine="embedded", opa=1, storage=storage)]
+    return [_ztproxy(site, "ztproxy.yaml", port, *options, engine="embedded", opa=1, storage=storage, more=more)]
 
 
 def _machine(site: Site, port: int) -> Sequence[Program]:
     return whole_job(site, port, storage="machine://")
+
+
+def _proofs(site: Site, port: int) -> Sequence[Program]:
+    return whole_job(site, port, more="dpop: {}")
+
+
+def _proofs_machine(site: Site, port: int) -> Sequence[Program]:
+    return whole_job(site, port, storage="machine://", more="dpop: {replay: 'machine://'}")
 
 
 def _two_workers(site: Site, port: int) -> Sequence[Program]:
@@ -150,6 +160,25 @@ ROWS = (
         whole_job=True,
         unique=False,
         parts=EVERYTHING,
+    ),
+    Row(
+        *("ztproxy-dpop", "ztproxy: likewise, a DPoP proof with each request", _proofs, ()),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+        proven=True,
+    ),
+    Row(
+        *(
+            "ztproxy-dpop-machine",
+            "ztproxy: likewise, limits and used proofs shared by the machine",
+            _proofs_machine,
+            (),
+        ),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+        proven=True,
     ),
     Row("ztproxy-server", "ztproxy: a new decision each, OPA server", _ztproxy_server, (build.opa,), whole_job=True),
     Row("ztproxy-forward", "ztproxy: forwards and nothing else", _ztproxy_forward, ()),

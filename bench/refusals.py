@@ -17,7 +17,7 @@ class NotTheSameJob(Exception):  # noqa: N818 - reads as what happened, in a row
     """A row let something pass, or refused it otherwise than the job demands."""
 
 
-def check(run: pathlib.Path, port: int, *, whole_job: bool) -> None:
+def check(run: pathlib.Path, port: int, *, whole_job: bool, proven: bool = False) -> None:
     """Ask a row what it must allow and what it must refuse.
 
     Raises:
@@ -25,7 +25,11 @@ def check(run: pathlib.Path, port: int, *, whole_job: bool) -> None:
     """
     if _answer(run, port, "GET", ITEM, None, certificate=False) not in NO_CERTIFICATE:
         raise NotTheSameJob("served a client without a certificate")
-    for what, method, path, token, expected in _whole_job(run) if whole_job else _bare():
+    asked = [*_whole_job(run)] if whole_job else [*_bare()]
+    if proven:
+        bound = (run / "bound-tokens").read_text().split()[0]
+        asked.append(("a bound token without its proof", "GET", ITEM, bound, 401))
+    for what, method, path, token, expected in asked:
         status = _answer(run, port, method, path, token)
         if status != expected:
             raise NotTheSameJob(f"{what}: answered {status}, not {expected}")

@@ -114,10 +114,12 @@ class Bench:
         try:
             with started(row.programs(self.site, port), row.cores, self.site.run) as running:
                 if first:
-                    refusals.check(self.site.run, port, whole_job=row.whole_job)
+                    refusals.check(self.site.run, port, whole_job=row.whole_job, proven=row.proven)
                 running.settle()
                 pids = running.pids
-                target = measure.Target(self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique)
+                target = measure.Target(
+                    self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique, row.proven
+                )
                 figures = self._parts(row, target, first=first)
         except (StartFailed, refusals.NotTheSameJob, measure.LoadFailed) as error:
             self._failed(row, error)

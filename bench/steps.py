@@ -3,7 +3,9 @@
 from parts import Part
 
 from ztproxy.edge import exchange, http1, request_ids, requests, response, tls
-from ztproxy.identity import Identity
+from ztproxy.identity import Identity, possession
+from ztproxy.identity.keys import Key
+from ztproxy.identity.replays import MemoryReplays
 from ztproxy.limits.limiter import Limits
 from ztproxy.observe.access import AccessLog
 from ztproxy.observe.metrics import Metrics
@@ -28,6 +30,10 @@ STEPS = (
     Part("limits by address", Limits, "charge_source"),
     Part("routing", Routing, "route"),
     Part("identity: certificate, token", Identity, "identify"),
+    Part("identity: what the token is bound to", possession.Possession, "check"),
+    Part("identity: the proof, taken apart", possession, "take_apart"),
+    Part("identity: the proof's signature", Key, "verifies"),
+    Part("identity: whether the proof was used", MemoryReplays, "use"),
     Part("limits by identity", Limits, "admit"),
     Part("policy: the memo, or the input and the decision's reading", Authorizer, "authorize"),
     Part("policy: OPA", EmbeddedEngine, "evaluate"),

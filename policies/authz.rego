@@ -37,10 +37,10 @@ permit contains sprintf("the role %s permits this", [role]) if {
 }
 
 # A stolen token is of no use on another device, and a borrowed device of no use with another's token.
-deny contains "certificate and token name different devices" if {
+deny contains "certificate and token do not belong together" if {
 	identity.has_certificate
 	identity.has_token
-	not identity.same_device
+	not identity.together
 }
 
 deny contains "administration needs a client certificate" if {

@@ -127,25 +127,66 @@ test_another_service_gets_nothing if {
 
 # Certificate and token
 
+apart := "certificate and token do not belong together"
+
+# A token that says nothing of a device, bound to a certificate, beside another one.
+bound(to, shown) := changed(clerk, [
+	{"op": "remove", "path": "/token/claims/device"},
+	{"op": "add", "path": "/token/bound_to", "value": to},
+	{"op": "add", "path": "/certificate/fingerprint", "value": shown},
+])
+
+# A token for a workload, beside a certificate of one.
+working(named, shown) := changed(clerk, [
+	{"op": "remove", "path": "/token/claims/device"},
+	{"op": "add", "path": "/token/claims/workload", "value": named},
+	{"op": "replace", "path": "/certificate/spiffe_id", "value": shown},
+])
+
 test_a_token_on_another_device_is_refused if {
 	refused(
 		changed(clerk, [{"op": "replace", "path": "/certificate/common_name", "value": "mallory-laptop"}]),
-		"certificate and token name different devices",
+		apart,
 	)
 }
 
 test_a_token_of_no_device_is_refused_beside_a_certificate if {
 	refused(
 		changed(clerk, [{"op": "remove", "path": "/token/claims/device"}]),
-		"certificate and token name different devices",
+		apart,
 	)
 }
 
 test_a_certificate_without_a_name_is_nobodys_device if {
 	refused(
 		changed(clerk, [{"op": "replace", "path": "/certificate/common_name", "value": null}]),
-		"certificate and token name different devices",
+		apart,
 	)
+}
+
+test_two_that_name_nothing_do_not_agree if {
+	refused(
+		changed(clerk, [
+			{"op": "replace", "path": "/certificate/common_name", "value": null},
+			{"op": "replace", "path": "/token/claims/device", "value": null},
+			{"op": "add", "path": "/token/claims/workload", "value": null},
+			{"op": "add", "path": "/token/bound_to", "value": null},
+		]),
+		apart,
+	)
+}
+
+test_a_token_that_is_bound_to_the_certificate_belongs_to_it if {
+	decided(bound("b5c7", "b5c7")).allow
+	refused(bound("b5c7", "c6d8"), apart)
+}
+
+test_a_token_for_the_workload_in_the_certificate_belongs_to_it if {
+	billing := "spiffe://corp.example/service/billing"
+	decided(working(billing, billing)).allow
+	refused(working(billing, "spiffe://corp.example/service/mail"), apart)
+	refused(working(billing, "spiffe://corp.example/service"), apart)
+	refused(working([billing], billing), apart)
 }
 
 test_a_token_alone_will_do_where_the_route_lets_it if {

@@ -14,5 +14,20 @@ roles contains role if {
 
 roles contains role if some role in data.services[input.certificate.spiffe_id]
 
-# The issuer writes into each token the device that it was made for; a token without one belongs to no device.
-same_device if input.token.claims.device == input.certificate.common_name
+# Certificate and token belong together when the issuer bound the token to that very certificate (RFC 8705; the proxy has
+# compared them), or wrote into it the device or the workload that it was made for. A token with neither belongs to none,
+# and names that are null on both sides are no agreement.
+together if {
+	input.token.bound_to != null
+	input.token.bound_to == input.certificate.fingerprint
+}
+
+together if {
+	input.certificate.common_name != null
+	input.token.claims.device == input.certificate.common_name
+}
+
+together if {
+	input.certificate.spiffe_id != null
+	input.token.claims.workload == input.certificate.spiffe_id
+}

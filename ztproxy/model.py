@@ -45,11 +45,16 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
     SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
     SESSION_ENDED = ("session-ended", 401, "The session has ended.")
     SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
     SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
     SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSION_NOT_RENEWED = ("session-not-renewed", 503, "The session's issuer cannot be reached, for too long already.")
     SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
     CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
     TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
@@ -360,6 +365,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     limit: LimitStatus | None = None
     step_up: StepUp | None = None
     """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:

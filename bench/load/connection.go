@@ -77,6 +77,10 @@ type client struct {
 	request []byte
 	buffer  []byte
 	content []byte // sent after the head
+	prover  *prover
+	method  string
+	origin  string // of what is asked for
+	hash    string // of the token
 	expect  int
 }
 
@@ -86,7 +90,7 @@ type statusError int
 
 func (s statusError) Error() string { return "status " + strconv.Itoa(int(s)) }
 
-func dial(o options, config *tls.Config, token string, deadline time.Time) (*client, error) {
+func dial(o options, config *tls.Config, token string, prover *prover, deadline time.Time) (*client, error) {
 	dialer := net.Dialer{Deadline: deadline}
 	raw, err := dialer.Dial("tcp", o.address)
 	if err != nil {
@@ -99,7 +103,11 @@ func dial(o options, config *tls.Config, token string, deadline time.Time) (*cli
 	}
 	fields := " HTTP/1.1\r\nHost: " + o.serverName + "\r\nUser-Agent: bench\r\nAccept: application/json\r\n"
 	if token != "" {
-		fields += "Authorization: Bearer " + token + "\r\n"
+		scheme := "Bearer "
+		if prover != nil {
+			scheme = "DPoP "
+		}
+		fields += "Authorization: " + scheme + token + "\r\n"
 	}
 	if o.browser {
 		fields += browserFields
@@ -110,6 +118,7 @@ func dial(o options, config *tls.Config, token string, deadline time.Time) (*cli
 		fields += "Content-Type: application/octet-stream\r\nContent-Length: " + strconv.Itoa(o.upload) + "\r\n"
 	}
 	return &client{
+		prover: prover, method: strings.TrimSpace(method), origin: "https://" + o.serverName, hash: hashOf(token),
 		conn: conn, head: []byte(method), tail: []byte(fields + "\r\n"),
 		buffer: make([]byte, 64<<10), content: make([]byte, o.upload), expect: o.expect,
 	}, nil
@@ -118,6 +127,13 @@ func dial(o options, config *tls.Config, token string, deadline time.Time) (*cli
 // ask sends one request and reads its whole answer.
 func (c *client) ask(path []byte) error {
 	c.request = append(append(append(c.request[:0], c.head...), path...), c.tail...)
+	if c.prover != nil {
+		field, err := c.prover.field(c.method, c.origin+string(path), c.hash)
+		if err != nil {
+			return err
+		}
+		c.request = append(append(c.request[:len(c.request)-2], field...), "\r\n"...)
+	}
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}

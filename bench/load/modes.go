@@ -31,6 +31,7 @@ type run struct {
 	options
 	config   *tls.Config
 	tokens   []string
+	prover   *prover
 	deadline time.Time
 	counting atomic.Bool
 	stopped  atomic.Bool
@@ -49,6 +50,11 @@ func newRun(o options) (*run, error) {
 	}
 	r := &run{options: o, config: config, deadline: time.Now().Add(o.warmup + o.duration + grace)}
 	r.result.Mode = o.mode
+	if o.proofKey != "" {
+		if r.prover, err = newProver(o.proofKey); err != nil {
+			return nil, err
+		}
+	}
 	if o.tokens == "" {
 		return r, nil
 	}
@@ -67,6 +73,10 @@ func (r *run) token(worker int) string {
 		return ""
 	}
 	return r.tokens[worker%len(r.tokens)]
+}
+
+func (r *run) dial(worker int) (*client, error) {
+	return dial(r.options, r.config, r.token(worker), r.prover, r.deadline)
 }
 
 func (r *run) nextPath(path []byte) []byte {
@@ -138,7 +148,7 @@ func runLoad(o options) (report, error) {
 
 // keepAlive asks on one connection until the run ends; the first failure ends its connection.
 func (r *run) keepAlive(number int) {
-	c, err := dial(r.options, r.config, r.token(number), r.deadline)
+	c, err := r.dial(number)
 	if err != nil {
 		r.failed(err)
 		return
@@ -177,7 +187,7 @@ func (r *run) connectAgain(number int) {
 	for !r.stopped.Load() {
 		path = r.nextPath(path)
 		begin := time.Now()
-		c, err := dial(r.options, r.config, r.token(number), r.deadline)
+		c, err := r.dial(number)
 		if err == nil {
 			err = c.ask(path)
 			_ = c.conn.Close()
@@ -237,7 +247,7 @@ func runIdle(o options) (report, error) {
 }
 
 func (r *run) holdOne(number int) *client {
-	c, err := dial(r.options, r.config, r.token(number), r.deadline)
+	c, err := r.dial(number)
 	if err == nil {
 		c.buffer = c.buffer[:16<<10]
 		err = c.ask(r.nextPath(nil))

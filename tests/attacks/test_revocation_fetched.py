@@ -138,6 +138,7 @@ async def test_a_slow_server_is_not_waited_for_without_end(world, monkeypatch):
     assert "no answer within" in the_list(identity).backoff.last_failure
 
 
+@pytest.mark.slow
 async def test_while_it_fails_it_is_asked_later_each_time_and_nobody_waits(world):
     identity = await world.knowing(crl_urls=[world.publisher.url("/none.crl")])
     await settle(identity)
@@ -228,6 +229,7 @@ async def test_the_last_good_list_survives_a_restart_while_the_server_is_away(wo
     url = world.publisher.publish("/ca.crl", ROOT.crl(LEAF))
     identity = await world.knowing(crl_urls=[url])
     assert await world.judge(identity, LEAF) is REVOKED
+    await settle(identity)
     await identity.close()
     await world.publisher.stop()
     world.clock.advance(7200)

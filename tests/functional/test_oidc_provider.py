@@ -9,7 +9,10 @@ import aiohttp
 import pytest
 
 from tests.issuer_server import World
-from tests.pki import client_context
+from tests.pki import Authority, client_context
+from tests.proofs import Holder
+from tests.tokens import ABSENT
+from ztproxy.identity import describe
 from ztproxy.model import Identified, Reason
 
 FOLDER = Path(__file__).parent / "oidc-provider"
@@ -28,13 +31,14 @@ class Provider:
     def __init__(self, process, url, trust):
         self.process, self.url, self.trust = process, url, trust
 
-    async def token(self):
+    async def token(self, client="service", trust=None, **headers):
+        basic = {"Authorization": aiohttp.encode_basic_auth(client, "not-a-secret")}
         async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.trust, force_close=True)) as session,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust or self.trust, force_close=True)) as session,
             session.post(
                 self.url + "/token",
                 data={"grant_type": "client_credentials", "scope": "read"},
-                headers={"Authorization": aiohttp.encode_basic_auth("service", "not-a-secret")},
+                headers=basic | headers,
             ) as response,
         ):
             answer = await response.json()
@@ -125,3 +129,45 @@ async def test_killed_it_is_not_missed(world, provider):
     await identity.close()
     again = await world.build(world.settings([trust(world, provider)]))
     assert isinstance(await world.ask(again, tokens[1]), Identified)
+
+
+async def test_its_tokens_that_are_bound_to_a_key_need_a_proof(world, provider):
+    identity = await world.build(world.settings([trust(world, provider)], dpop={}))
+    holder = Holder(now=lambda: world.clock.wall)
+    world.clock.wall = float(int(world.clock.wall) + 1)
+    asking = holder.proof(b"", "POST", provider.url + "/token", ath=ABSENT)
+    token = await provider.token(DPoP=asking.decode())
+    proof = holder.proof(token)
+    identified = await world.ask(identity, b"DPoP " + token, unverified_proofs=(proof,))
+    assert isinstance(identified, Identified), identified
+    assert identified.token.bound_key == holder.confirmation["jkt"]
+    for scheme, proofs, reason in (
+        (b"Bearer ", (), Reason.TOKEN_BINDING_MISMATCH),
+        (b"DPoP ", (), Reason.PROOF_INVALID),
+        (b"DPoP ", (proof,), Reason.PROOF_REPLAYED),
+        (b"DPoP ", (asking,), Reason.PROOF_INVALID),
+        (b"DPoP ", (Holder(name="thief", now=holder.now).proof(token),), Reason.TOKEN_BINDING_MISMATCH),
+    ):
+        assert (await world.ask(identity, scheme + token, unverified_proofs=proofs)).reason is reason
+
+
+async def test_its_tokens_that_are_bound_to_a_certificate_need_it(world, provider, tmp_path):
+    clients = Authority.new("Clients' Root")
+    server, key = clients.server().write(tmp_path, "server")
+    asking = {"authorities": [clients.write(tmp_path)], "mode": "optional"}
+    listener = {"certificates": [{"certificate": server, "key": key}], "client_certificates": asking}
+    issuer = trust(world, provider) | {"binding": "certificate"}
+    identity = await world.build(world.settings([issuer], listeners=[{"address": "127.0.0.1:8080"} | listener]))
+    leaf = clients.issue("alice")
+    shown = client_context(world.authority)
+    shown.load_cert_chain(*leaf.write(tmp_path, "alice"))
+    token = await provider.token("bound", shown)
+    mine, theirs = (describe((one.der, clients.der)) for one in (leaf, clients.issue("bob")))
+    identified = await world.ask(identity, b"Bearer " + token, certificate=mine)
+    assert isinstance(identified, Identified), identified
+    assert identified.token.bound_to == mine.fingerprint
+    for certificate in (theirs, None):
+        refusal = await world.ask(identity, b"Bearer " + token, certificate=certificate)
+        assert refusal.reason is Reason.TOKEN_BINDING_MISMATCH
+    unbound = await provider.token()
+    assert (await world.ask(identity, b"Bearer " + unbound, certificate=mine)).reason is Reason.TOKEN_BINDING_REQUIRED

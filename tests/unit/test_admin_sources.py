@@ -16,7 +16,7 @@ from ztproxy.config.loading import parse
 from ztproxy.observe import AccessLog, DecisionLog, Metrics
 from ztproxy.observe import catalogue as series
 from ztproxy.observe.snapshot import merge
-from ztproxy.observe.status import MemoStatus, QueueStatus, StreamsStatus, decode
+from ztproxy.observe.status import MemoStatus, ProofsStatus, QueueStatus, StreamsStatus, decode
 from ztproxy.parts import Parts, build
 
 AUTHORITY = Authority.new("Clients")
@@ -30,6 +30,7 @@ listeners:
 issuers: [{{issuer: "https://login.test", audiences: [a]}}]
 policy: {{path: policies, {policy}}}
 limits: {{rules: [{{key: source.address, rate: 10/second}}]}}
+dpop: {{}}
 routes:
   - name: orders
     hosts: ["*"]
@@ -95,6 +96,7 @@ async def test_what_judging_has_counted(parts):
     assert judging.limits.charged == {"source.address": 0}
     assert judging.unchecked == {"127.0.0.1:8443": 0}
     assert judging.memo == MemoStatus(5, 2, 0)
+    assert judging.proofs == ProofsStatus("memory", None, 0)
 
 
 async def test_a_policy_of_which_nothing_is_remembered_has_no_memo(tmp_path):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from ztproxy.edge.refusals import prefers_html, render
+from ztproxy.edge.refusals import render
 from ztproxy.model import Reason, Refusal
+from ztproxy.page import prefers_html
 
 ID = "0123456789abcdef0123456789abcdef"
 

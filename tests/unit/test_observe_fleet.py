@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.observed import CERTIFICATE, ISSUER, LIMITS, LOGS, NOW, POLICY, REVOCATION, SERVER, worker
 from ztproxy.observe.fleet import FleetStatus, Reloads, WorkerLine, joined
-from ztproxy.observe.status import QueueStatus, StreamsStatus, decode, encode
+from ztproxy.observe.status import ProofsStatus, QueueStatus, StreamsStatus, decode, encode
 
 LINES = (WorkerLine(10, "ready", NOW), WorkerLine(11, "ready", NOW, 2))
 
@@ -49,6 +49,15 @@ def test_what_is_counted_is_added_up():
 def test_of_what_is_good_or_bad_the_worst_is_told(kind, good, bad, said):
     for order in ((good, bad), (bad, good)):
         assert said(of(*(worker(10 + index, **{kind: one}) for index, one in enumerate(order))))
+
+
+def test_the_store_of_used_proofs_is_as_bad_as_its_worst_worker_says():
+    def proofs(up, kept):
+        return replace(worker(), judging=replace(worker().judging, proofs=ProofsStatus("machine", up, kept)))
+
+    assert of(worker()).proofs is None
+    assert of(proofs(True, None), proofs(False, None)).proofs == ProofsStatus("machine", False, None)
+    assert of(proofs(None, 3), proofs(None, 4)).proofs == ProofsStatus("machine", None, 7)
 
 
 def test_workers_that_differ_in_their_policy_are_told_apart():

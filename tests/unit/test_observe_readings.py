@@ -6,6 +6,7 @@ from tests.observed import ISSUER, LIMITS, NOW, REVOCATION, SERVER, worker
 from ztproxy.observe import catalogue as series
 from ztproxy.observe import readings
 from ztproxy.observe.snapshot import Snapshot
+from ztproxy.observe.status import ProofsStatus
 
 
 def told(found):
@@ -70,6 +71,10 @@ def test_judging_and_servers():
         "memo_entries": {(): 8},
     }
     assert "limit_storage_up" not in told(readings.of_judging(worker(limits=replace(LIMITS, up=None)).judging))
+    shared = replace(worker().judging, proofs=ProofsStatus("redis", up=False, kept=None))
+    own = replace(worker().judging, proofs=ProofsStatus("memory", up=None, kept=12))
+    assert told(readings.of_judging(shared))["proof_store_up"] == {(): 0}
+    assert told(readings.of_judging(own))["proofs"] == {(): 12}
     of = ("orders", "http://10.0.0.5:8080")
     found = told(readings.of_servers([replace(SERVER, healthy=False)]))
     assert {name: values[of] for name, values in found.items()} == {

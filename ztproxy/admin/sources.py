@@ -25,6 +25,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -152,7 +153,16 @@ def judging_of(parts: Parts) -> Judging:
         None if memo is None else MemoStatus(memo.hits, memo.misses, memo.entries),
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
+        proofs=_proofs(parts),
     )
+
+
+def _proofs(parts: Parts) -> ProofsStatus | None:
+    dpop, possession = parts.settings.dpop, parts.identity.possession
+    if dpop is None or possession is None:
+        return None
+    scheme = dpop.replay.partition(":")[0]
+    return ProofsStatus("redis" if scheme == "rediss" else scheme, possession.replays.up, possession.replays.kept)
 
 
 def servers_of(upstreams: Upstreams) -> Iterator[ServerStatus]:

@@ -65,6 +65,9 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         buckets = f"{limits.buckets} buckets in the workers"
         state = {True: "answers", False: f"does not answer; {buckets}", None: buckets}[limits.up]
         yield "limits", f"{limits.storage}, {state}"
+    if (proofs := status.proofs) is not None:
+        state = {True: "answers", False: "does not answer", None: f"{proofs.kept} remembered"}[proofs.up]
+        yield "proofs", f"{proofs.storage}, {state}"
     if (memo := status.memo) is not None:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"

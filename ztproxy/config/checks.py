@@ -35,6 +35,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _overlaps(settings)
     yield from workload_checks.contradictions(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
+    yield from _sessions(settings, worker_count(settings.workers))
     yield from binding_contradictions(settings, worker_count(settings.workers))
     if settings.dpop is not None:
         yield from _secret(settings.dpop.password, ("dpop", "password"))
@@ -104,6 +105,23 @@ def shared_limits(settings: Settings, workers: int) -> Iterator[tuple[Place, str
         yield at, f"{workers} workers would each admit the whole rate: say `storage: machine://` under `limits`"
 
 
+def _sessions(settings: Settings, workers: int) -> Iterator[tuple[Place, str]]:
+    """What sessions need: storage that all workers share, and logins whose issuer's word is understood."""
+    sessions = settings.sessions
+    yield from _secret(sessions.password, ("sessions", "password"))
+    if settings.login and workers > 1 and sessions.storage == "memory://":
+        at = ("sessions", "storage") if "storage" in sessions.model_fields_set else ("login",)
+        wanted = "say `storage: sqlite:var/sessions.db` under `sessions`, or `workers: 1`"
+        yield at, f"{workers} workers would each know other sessions: {wanted}"
+    for index, route in enumerate(settings.routes):
+        if route.login is None or route.binding == "none":
+            continue
+        if route.binding in ("dpop", "both"):
+            yield ("routes", index, "login"), f"with `binding: {route.binding}` no session ever counts: none has proofs"
+        elif not sessions.bind_certificate:
+            yield ("routes", index, "login"), f"`binding: {route.binding}` needs `sessions.bind_certificate: true`"
+
+
 def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:
     if secret is not None and secret.env is not None and not os.environ.get(secret.env):
         yield (*at, "env"), f"the environment has no {secret.env}"
@@ -118,7 +136,10 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
             yield (*at, "issuers", position), f"no issuer {name} is configured" + _of(issuers)
     if route.issuers is None and len(issuers) > 1:
         yield at, f"route {route.name}: several issuers are configured, so `issuers` must say whose tokens count here"
-    if "token" in route.require and not (issuers if route.issuers is None else route.issuers):
+    logins = [login.issuer for login in settings.login]
+    if route.login is not None and route.login not in logins:
+        yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
+    if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
     authorities = _authorities(settings)
     domains = workload_checks.accepted(settings)

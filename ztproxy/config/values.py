@@ -166,7 +166,7 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _from_base(path: Path, info: ValidationInfo) -> Path:
+def from_base(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the configuration file's own folder."""
     return Path(info.context["base"], path) if info.context else path
 
@@ -233,11 +233,11 @@ HostPattern = Annotated[
 PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/", "/api/")]
 FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
 Url = Annotated[str, AfterValidator(parse_url)]
-OutputPath = Annotated[Path, AfterValidator(_from_base)]
+OutputPath = Annotated[Path, AfterValidator(from_base)]
 """A file or directory that the program makes."""
-InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(must_be_readable)]
+InputFile = Annotated[Path, AfterValidator(from_base), AfterValidator(must_be_readable)]
 """A file that must be there."""
-InputDirectory = Annotated[Path, AfterValidator(_from_base), AfterValidator(_directory)]
+InputDirectory = Annotated[Path, AfterValidator(from_base), AfterValidator(_directory)]
 """A directory that must be there."""
 
 

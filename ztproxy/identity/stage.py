@@ -1,6 +1,5 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,14 +32,19 @@ from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
 from ztproxy.identity.listeners import Knowledge, knowledge_of
+from ztproxy.identity.login.building import login_issuers
+from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
 from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.service import Sessions
+from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
 from ztproxy.identity.token_exchange import Exchanger
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
-from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed
+from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
 from ztproxy.spiffe.workload import Workload
 
 _BEARER = "bearer"
@@ -63,6 +67,8 @@ class Identity:
         *,
         metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
+        sessions: Sessions | None = None,
+        logins: Logins | None = None,
         exchangers: Mapping[str, Exchanger] | None = None,
     ) -> None:
         self._demands = demands
@@ -74,6 +80,9 @@ class Identity:
         self._bearers = bearers
         self._clock = clock
         self._possession = possession
+        self.sessions = sessions
+        """None where nobody logs in."""
+        self._logins = logins
         self.exchangers: Mapping[str, Exchanger] = exchangers or {}
         """By route whose upstream gets a token of its own."""
 
@@ -90,16 +99,17 @@ class Identity:
         stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
         issuers |= svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in asked.items()}
-        possession = possession_of(settings, clock.wall)
-        knowledge = knowledge_of(settings, clock)
+        sessions = storing.build(settings)
         return cls(
             demands,
-            knowledge,
+            knowledge_of(settings, clock),
             stores,
             Bearers(issuers),
             clock,
             metadata=metadata,
-            possession=possession,
+            possession=possession_of(settings, clock.wall),
+            sessions=sessions,
+            logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
             exchangers=exchangers_of(settings, metadata, clock),
         )
 
@@ -110,10 +120,7 @@ class Identity:
                 one.load()
         for store in self._stores:
             store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
-        if self._revocation:
-            await asyncio.to_thread(self._knowledge.saved.sweep, self._clock.wall())
-        for authority in self._knowledge.authorities.values():
-            authority.start()
+        self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
@@ -127,17 +134,20 @@ class Identity:
             if earlier := previous.metadata.get(issuer):
                 metadata.take_over(earlier.standing())
         self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
+        if self.sessions is not None and previous.sessions is not None:
+            self.sessions.take_over(previous.sessions)
 
     async def close(self) -> None:
         """Stop fetching and looking at files."""
-        for authority in self._knowledge.authorities.values():
-            await authority.close()
+        await self._knowledge.close()
         for one in self._kept():
             await one.close()
         for exchanger in self.exchangers.values():
             await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
+        if self.sessions is not None:
+            await self.sessions.close()
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -183,7 +193,7 @@ class Identity:
     @property
     def reserved(self) -> Mapping[str, Meet]:
         """The reserved paths that belong to this stage."""
-        return {}
+        return {} if self._logins is None else self._logins.reserved
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -192,7 +202,16 @@ class Identity:
             rights: what they rest on.
             now: seconds since 1970.
         """
-        return [self._rejudged(right, now) for right in rights]
+        monotonic = self._clock.monotonic()
+        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+
+    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+        token, demands = right.token, self._demands.get(right.route)
+        if token is None or token.session is None:
+            return None
+        if self.sessions is None or demands is None or demands.login != token.issuer:
+            return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
+        return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         revocation = self._revocation.get(right.listener)
@@ -203,7 +222,11 @@ class Identity:
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
-        return self._challenged(refusal, identified.arrived, self._demands[identified.route])
+        demands, token = self._demands[identified.route], identified.token
+        asked = self._challenged(refusal, identified.arrived, demands)
+        if self._logins is None or demands.login is None or (token is not None and token.session is None):
+            return asked
+        return await self._logins.step_up(identified, asked)
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -217,18 +240,23 @@ class Identity:
             certificate = await self._settled(certificate, arrived)
         if isinstance(certificate, Refusal):
             return certificate
+        if self.sessions is not None and _by_cookie(arrived, demands):
+            session = self.sessions.recall(arrived, demands.login) or await self._session(
+                self.sessions, arrived, demands
+            )
+            if session is not None:
+                return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
         if presented is None:
             return Identified(arrived, routed.route, certificate, None)
         if isinstance(presented, Refusal):
-            return self._challenged(presented, arrived, demands)
+            return await self._by_nothing(presented, routed, demands)
         bearer, digest, proven = presented
-        token = self._bearers.recall(digest, demands.issuers, arrived.wall)
-        if token is None:
-            verdict = await self._bearers.verify(bearer, digest, demands.issuers, arrived.wall, arrived.monotonic)
-            if isinstance(verdict, Refusal):
-                return self._challenged(verdict, arrived, demands)
-            token = verdict
+        token = self._bearers.recall(digest, demands.issuers, arrived.wall) or await self._bearers.verify(
+            bearer, digest, demands.issuers, arrived.wall, arrived.monotonic
+        )
+        if isinstance(token, Refusal):
+            return self._challenged(token, arrived, demands)
         if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
             return self._challenged(refusal, arrived, demands)
         if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
@@ -239,6 +267,28 @@ class Identity:
         if isinstance(told, Refusal):
             return self._challenged(told, arrived, demands)
         return Identified(arrived, routed.route, certificate, token, told)
+
+    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+        """The session that a request presents, as the store has it."""
+        found = await sessions.find(arrived, demands.login)
+        return found.token if isinstance(found, Found) else found
+
+    def _by_session(
+        self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
+    ) -> Identified | Refusal:
+        """Who asks by a session that counts, unless it does not stand for this very request."""
+        if isinstance(session, Refusal):
+            return challenged(session)
+        arrived = routed.arrived
+        if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
+            return self._challenged(unbound, arrived, demands)
+        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+
+    async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
+        """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+            return await self._logins.required(routed)
+        return self._challenged(refusal, routed.arrived, demands)
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -268,13 +318,22 @@ class Identity:
         return revocation.outcome(settled, self._clock.wall())
 
 
+def _by_cookie(arrived: Arrived, demands: Demands) -> bool:
+    """Whether a cookie may say who asks: where a token counts and is sent, what was sent on purpose goes before."""
+    return (
+        demands.login is not None
+        and bool(arrived.own_cookies)
+        and not (arrived.unverified_authorization and demands.issuers)
+    )
+
+
 def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | None:
     """The one token in the Authorization fields; None where none counts, and none is demanded."""
     values = arrived.unverified_authorization
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
     if not demands.issuers:
-        return None
+        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     if not values:
         return Refusal(Reason.TOKEN_MISSING) if demands.token else None
     noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
@@ -290,6 +349,16 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
+
+
+def _logins(
+    settings: Settings,
+    issuers: Mapping[str, TrustedIssuer],
+    metadata: Mapping[str, MetadataStore],
+    sessions: Sessions,
+    clock: Clock,
+) -> Logins:
+    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
 
 
 class _Asked:

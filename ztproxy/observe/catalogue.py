@@ -65,6 +65,13 @@ LIMIT_SHADOW = counter(
 LIMIT_BUCKETS = gauge("ztproxy_limit_buckets", "Buckets in use in the process.")
 LIMIT_STORAGE_UP = gauge("ztproxy_limit_storage_up", "Whether the limits' shared storage answers: 1, or 0.", over="min")
 
+# -- proofs of possession
+
+PROOF_STORE_UP = gauge(
+    "ztproxy_proof_store_up", "Whether the shared store of used proofs answers: 1, or 0.", over="min"
+)
+PROOFS = gauge("ztproxy_proofs", "Used proofs that the process remembers (`dpop.replay: memory://`).")
+
 # -- upstreams
 
 _SERVER = ("route", "server")

@@ -17,6 +17,7 @@ from ztproxy.observe.status import (
     LogsStatus,
     MemoStatus,
     PolicyStatus,
+    ProofsStatus,
     QueueStatus,
     RevocationStatus,
     ServerStatus,
@@ -78,6 +79,8 @@ class FleetStatus(msgspec.Struct, frozen=True):
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
+    proofs: ProofsStatus | None
+    """Null also where proofs are not understood."""
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
@@ -115,6 +118,7 @@ def joined(
         queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
+        proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
@@ -186,6 +190,11 @@ def _limits(a: LimitsStatus, b: LimitsStatus) -> LimitsStatus:
 
 def _memo(a: MemoStatus, b: MemoStatus) -> MemoStatus:
     return MemoStatus(a.hits + b.hits, a.misses + b.misses, a.entries + b.entries)
+
+
+def _proofs(a: ProofsStatus, b: ProofsStatus) -> ProofsStatus:
+    up = a.up if b.up is None else b.up if a.up is None else a.up and b.up
+    return ProofsStatus(a.storage, up, None if a.kept is None or b.kept is None else a.kept + b.kept)
 
 
 def _logs(a: LogsStatus, b: LogsStatus) -> LogsStatus:

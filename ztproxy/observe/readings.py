@@ -59,6 +59,11 @@ def of_judging(judging: Judging) -> Iterator[Reading]:
         yield series.REVOCATION_LATE, (listener,), count
     for outcome, count in judging.ocsp.items():
         yield series.OCSP_QUESTIONS, (outcome,), count
+    proofs = judging.proofs
+    if proofs is not None and proofs.up is not None:
+        yield series.PROOF_STORE_UP, (), proofs.up
+    if proofs is not None and proofs.kept is not None:
+        yield series.PROOFS, (), proofs.kept
     memo = judging.memo
     if memo is not None:
         yield series.MEMO_HITS, (), memo.hits

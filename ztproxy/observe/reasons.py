@@ -93,6 +93,22 @@ REMEDIES: dict[Reason, str] = {
     Reason.PROOF_STORE_UNAVAILABLE: (
         "The store of used proofs (`dpop.replay`) is away, or full (`dpop.maximum_proofs`). The log says which."
     ),
+    Reason.LOGIN_REQUIRED: (
+        "The route has `login` and the request no session, and it is none of a browser that shows a page: a script, a "
+        "frame, a WebSocket, a client without `Accept: text/html`. Load a page of the host in a browser first."
+    ),
+    Reason.LOGIN_FAILED: (
+        "`detail` says what the person can do; the log's `cause` says what was wrong: the issuer's own error, an "
+        "answer that does not belong to this browser, an ID token that does not hold."
+    ),
+    Reason.STEP_UP_FAILED: (
+        "The issuer logged the person in, but its ID token has another `acr`, or an older or no `auth_time`, than the "
+        "policy's `step_up` (or `login[].acr_values`, `login[].max_age`) asked for. See what the issuer knows of them."
+    ),
+    Reason.LOGOUT_REFUSED: (
+        "A back-channel logout token does not hold: see the `cause` in the log. Compare `login[].client_id` and the "
+        "clocks."
+    ),
     Reason.SESSION_UNREADABLE: (
         "Several cookies `__Host-ztproxy-id`, or one that ztproxy did not make: something between, or another "
         "program on this host, makes cookies of that name. A login in the browser replaces them."
@@ -112,6 +128,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.SESSION_STORE_UNAVAILABLE: (
         "`sessions.storage` does not answer in `sessions.timeout`, and who asks cannot be known without it. Requests "
         "with tokens and routes without `login` go on. The log names the cause."
+    ),
+    Reason.SESSION_NOT_RENEWED: (
+        "The session's claims have to be refreshed, and its issuer has not answered for `sessions.outage`. The log "
+        "names the cause; the session goes on when the issuer is back."
     ),
     Reason.SESSIONS_FULL: (
         "`sessions.storage` has no room for one more login; those who are logged in stay so. Raise `sessions.maximum`, "

@@ -106,6 +106,17 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     """By rule in shadow mode: requests that it would have refused."""
 
 
+class ProofsStatus(msgspec.Struct, frozen=True):
+    """The store of used proofs (DPoP)."""
+
+    storage: str
+    """`memory`, `machine` or `redis`."""
+    up: bool | None
+    """Whether the shared store answers; null where there is none."""
+    kept: int | None
+    """Proofs that the process remembers; null where another place does."""
+
+
 class ListenerStatus(msgspec.Struct, frozen=True):
     """A listening socket."""
 
@@ -182,6 +193,8 @@ class Judging(msgspec.Struct, frozen=True):
     """By listener: requests let in by what was known of revocations before it was out of date, within the grace."""
     ocsp: dict[str, int] = {}
     """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
+    proofs: ProofsStatus | None = None
+    """Null where proofs are not understood."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from ztproxy.store.owned_file import read_private
 from ztproxy.store.unusable import StoreError
 
 _OCTETS = 32
@@ -40,9 +41,9 @@ def kept_secret(path: Path) -> bytes:
     try:
         if not path.exists():
             create_private(path, secrets.token_bytes(_OCTETS))
-        secret = path.read_bytes()
     except OSError as wrong:
-        raise StoreError(path, f"the secret cannot be made or read ({wrong.strerror})") from None
+        raise StoreError(path, f"the secret cannot be made ({wrong.strerror})") from None
+    secret = read_private(path, _OCTETS + 1)
     if len(secret) != _OCTETS:
         raise StoreError(path, "holds no secret; remove it, and another is made")
     return secret

@@ -1,5 +1,7 @@
 // A certified identity provider over TLS on loopback: node server.js CERTIFICATE KEY; prints its issuer and listens.
 // Tokens by client credentials, as signed JWTs for the audience "ztproxy"; `rotate` on standard input changes its key.
+// A request for a token with a DPoP proof gets one that is bound to its key; the client `bound` gets tokens that are
+// bound to the certificate that it shows.
 
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -27,10 +29,24 @@ function provider(issuer) {
         redirect_uris: [],
         response_types: [],
       },
+      {
+        client_id: "bound",
+        client_secret: "not-a-secret",
+        grant_types: ["client_credentials"],
+        redirect_uris: [],
+        response_types: [],
+        tls_client_certificate_bound_access_tokens: true,
+      },
     ],
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate(),
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => `urn:${audience}`,
@@ -47,7 +63,7 @@ function provider(issuer) {
   });
 }
 
-const server = createServer({ cert: certificate, key });
+const server = createServer({ cert: certificate, key, requestCert: true, rejectUnauthorized: false });
 server.listen(0, "127.0.0.1", () => {
   const issuer = `https://localhost:${server.address().port}`;
   let answer = provider(issuer).callback();
