@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ztproxy.config import workload_checks
 from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.binding_checks import binding_contradictions
+from ztproxy.config.login_checks import login_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings, is_local_host, is_published
@@ -36,6 +37,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from workload_checks.contradictions(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
     yield from _sessions(settings, worker_count(settings.workers))
+    yield from login_contradictions(settings)
     yield from binding_contradictions(settings, worker_count(settings.workers))
     if settings.dpop is not None:
         yield from _secret(settings.dpop.password, ("dpop", "password"))

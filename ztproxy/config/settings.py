@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ztproxy.config.assertions import Assertion
 from ztproxy.config.dpop import Binding, Dpop
@@ -80,6 +80,14 @@ class ClientCertificates(Section):
     revocation: tuple[Revocation, ...] = ()
     """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
+    @field_validator("revocation")
+    @classmethod
+    def _each_once(cls, value: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+        named = [one.authority for one in value]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"{twice} is named twice: say all about an authority in one place")
+        return value
+
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
         if self.mode != "off" and not (self.authorities or self.trust_domains):
@@ -92,9 +100,6 @@ class ClientCertificates(Section):
                 "`authorities`, `trust_domains`, `crl` and `revocation` have no effect with `mode: off`; "
                 "say `required` or `optional`"
             )
-        named = [one.authority for one in self.revocation]
-        if twice := next((file for file in named if named.count(file) > 1), None):
-            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 

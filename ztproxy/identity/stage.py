@@ -206,10 +206,17 @@ class Identity:
         return await self.sessions.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        found = revocation.check(certificate, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -233,9 +240,8 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         if self.sessions is not None and _by_cookie(arrived, demands):
-            session = self.sessions.recall(arrived, demands.login) or await self._session(
-                self.sessions, arrived, demands
-            )
+            known = self.sessions.recall(arrived, demands.login)
+            session = known or await self._session(self.sessions, arrived, demands)
             if session is not None:
                 return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
@@ -249,18 +255,25 @@ class Identity:
         )
         if isinstance(token, Refusal):
             return self._challenged(token, arrived, demands)
-        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
             return self._challenged(refusal, arrived, demands)
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        if not proven or self._possession is None:
-            return Identified(arrived, routed.route, certificate, token)
-        told = await self._possession.check(arrived, token)
-        if isinstance(told, Refusal):
-            return self._challenged(told, arrived, demands)
-        return Identified(arrived, routed.route, certificate, token, told)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
 
-    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
+
+    @staticmethod
+    async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
         return found.token if isinstance(found, Found) else found
@@ -269,9 +282,9 @@ class Identity:
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
         """Who asks by a session that counts, unless it does not stand for this very request."""
-        if isinstance(session, Refusal):
-            return challenged(session)
         arrived = routed.arrived
+        if isinstance(session, Refusal):
+            return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
         return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
