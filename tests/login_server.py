@@ -160,6 +160,13 @@ class Gateway:
         reserved = Reserved(identity.reserved)
         self._pipeline = Pipeline(Routing.build(settings.routes), identity, NoLimits(), self.policy, reserved)
 
+    async def kept(self, *kinds: bytes) -> dict[bytes, Any]:
+        """The records of these kinds by their keys; of all kinds that logins have where none is named."""
+        context = self.identity._logins.context
+        now = self._world.clock.wall
+        pages = [await context.records.listed(kind, b"", 1000, now) for kind in kinds or (b"s", b"u", b"h", b"p", b"j")]
+        return {key: record for page in pages for key, record in page.records}
+
     async def ask(self, request: bytes, connection=PEER) -> "Response":
         """What comes of one request, octets in and out."""
         edge = Edge(RecordingPipeline(self._pipeline), self.forward, connection)

@@ -409,15 +409,14 @@ async def test_sending_somebody_to_log_in_keeps_nothing(browser):
     for _ in range(50):
         browser.jar.clear()
         assert (await browser.once(PAGE)).status == 303
-    records = browser.gateway.identity._logins.context.records
-    assert records._kept == {}
+    assert await browser.gateway.kept() == {}
 
 
 async def test_answers_that_nobody_asked_for_keep_nothing(world, browser, op):
     for _ in range(5):
         answer = await answered(browser)
         await refused(browser, answer.replace(query_of(answer)["code"], "wrong"))
-    assert browser.gateway.identity._logins.context.records._kept == {}
+    assert await browser.gateway.kept() == {}
 
 
 async def test_logins_side_by_side_are_few(browser):

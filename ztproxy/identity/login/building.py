@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from ztproxy.config.login import Login
 from ztproxy.config.settings import Settings
 from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.client_authentication import ClientAuthentication
@@ -33,8 +32,3 @@ def login_issuers(
             login, trusted[login.issuer], metadata[login.issuer], Endpoints(fetcher, client, clock.wall)
         )
     return made
-
-
-def clients(logins: tuple[Login, ...]) -> Mapping[str, str]:
-    """What ztproxy is called at each issuer that browsers log in at."""
-    return {login.issuer: login.client_id for login in logins}

@@ -17,8 +17,10 @@ from ztproxy.page import person
 
 _OVER = frozenset({"invalid_grant", "unauthorized_client", "access_denied"})
 """Errors that say that this session is not to go on; all others say that the issuer cannot do its work now."""
-_SAME = ("iss", "sub", "auth_time", "azp")
+_SAME = ("iss", "sub", "azp")
 """What a new ID token may not change, where it says it at all (§12.2)."""
+
+_OF_THE_LOGIN = ("auth_time", "acr", "amr", "sid")
 
 
 class IssuerRefresh(msgspec.Struct, frozen=True):
@@ -102,5 +104,6 @@ class IssuerRefresh(msgspec.Struct, frozen=True):
 
 
 def _goes_on(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The claims of the new ID token, with what only a login says where it does not repeat it."""
-    return {name: before[name] for name in ("auth_time", "acr", "amr", "sid") if name in before} | now
+    """The new claims, but for how and when the person logged in: a refresh is no login, and steps nothing up."""
+    said = {name: value for name, value in now.items() if name not in _OF_THE_LOGIN}
+    return said | {name: before[name] for name in _OF_THE_LOGIN if name in before}

@@ -35,10 +35,12 @@ class Logins(msgspec.Struct, frozen=True):
 
     @classmethod
     def build(cls, settings: Settings, issuers: Mapping[str, LoginIssuer], sessions: Sessions, clock: Clock) -> Self:
-        """From the configuration, with the issuers that browsers log in at."""
+        """From the configuration, with the issuers that browsers log in at; their sessions are refreshed by them."""
         routes = {route.name: route.login for route in settings.routes if route.login is not None}
         context = Context(issuers, routes, hosts_of(settings.routes), sessions, sessions.records, sessions.ring, clock)
-        return cls(context, IssuerRefresh(context))
+        refresh = IssuerRefresh(context)
+        sessions.upkeep.refresh_by(refresh)
+        return cls(context, refresh)
 
     @property
     def reserved(self) -> Mapping[str, Meet]:
