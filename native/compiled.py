@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
+    "claim_path.py",
     "edge/answering.py",
     "edge/canonical.py",
     "edge/collecting.py",
@@ -40,8 +41,14 @@ MODULES = (
     "identity/bearers.py",
     "identity/binding.py",
     "identity/fitness.py",
+    "identity/sessions/cookie.py",
+    "identity/sessions/cross_site.py",
+    "identity/sessions/entry.py",
+    "identity/sessions/remembered.py",
+    "identity/sessions/service.py",
     "identity/possession.py",
     "identity/replays_machine.py",
+    "identity/revocation.py",
     "identity/stage.py",
     "identity/workloads.py",
     "limits/bucket.py",

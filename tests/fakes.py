@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ztproxy.model import Arrived, Authorized, Connection, Decision, Finished, Outcome, Refusal
+from ztproxy.model import Admitted, Arrived, Authorized, Connection, Decision, Finished, Identified, Outcome, Refusal
+from ztproxy.store.records import RecordsUnavailableError
 
 PEER = Connection(listener="127.0.0.1:8443", scheme="https", peer="192.0.2.7", peer_port=50000, local_port=8443)
 
@@ -118,6 +119,40 @@ class RecordingForward:
     def last(self) -> RecordingServer:
         """The newest exchange."""
         return self.servers[-1]
+
+
+class NoLimits:
+    """A `ztproxy.pipeline.Limits` that admits everybody."""
+
+    async def charge_source(self, arrived: Arrived) -> None:
+        return None
+
+    async def admit(self, identified: Identified) -> Admitted:
+        return Admitted(identified.arrived, identified.route, identified.certificate, identified.token, None)
+
+
+class AllowingPolicy:
+    """A `ztproxy.pipeline.Policy` that allows everything, or refuses with what `decide` makes of what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Admitted] = []
+        self.decide: Callable[[Admitted], Refusal | None] = lambda _: None
+
+    async def authorize(self, admitted: Admitted) -> Authorized | Refusal:
+        self.asked.append(admitted)
+        return self.decide(admitted) or Authorized(
+            admitted.arrived, admitted.route, admitted.certificate, admitted.token, None, Decision(allow=True)
+        )
+
+
+class AwayRecords:
+    """A `ztproxy.store.records.Records` that does not answer."""
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        async def away(*_: object) -> None:
+            raise RecordsUnavailableError("away")
+
+        return away
 
 
 class FakeClock:

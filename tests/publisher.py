@@ -90,10 +90,8 @@ class Responder:
 
     def names(self) -> tuple[bytes, bytes]:
         """The hashes of the authority's name and key."""
-        request = ocsp.OCSPRequestBuilder().add_certificate(
-            self.authority.certificate, self.authority.certificate, NAMED_WITH
-        )
-        built = request.build()
+        issued, own = self.authority.issue().certificate, self.authority.certificate
+        built = ocsp.OCSPRequestBuilder().add_certificate(issued, own, NAMED_WITH).build()
         return built.issuer_name_hash, built.issuer_key_hash
 
 

@@ -9,6 +9,7 @@ from tests.pki import Leaf
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings
 from ztproxy.model import Arrived, Authorized, Certificate, Connection, Decision, Fields, Refusal, Sans, Token
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import Upstreams
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -236,8 +237,14 @@ class Scene:
         self._servers.append(await RawServer.start(*scripts, **options))
         return self._servers[-1]
 
-    def build(self, *servers: str, route: dict[str, Any] | None = None, **upstream: Any) -> Upstreams:
-        self._upstreams.append(Upstreams.build(settings(*servers, route=route, **upstream)))
+    def build(
+        self,
+        *servers: str,
+        route: dict[str, Any] | None = None,
+        workload: Workload | None = None,
+        **upstream: Any,
+    ) -> Upstreams:
+        self._upstreams.append(Upstreams.build(settings(*servers, route=route, **upstream), workload=workload))
         self._upstreams[-1].start()
         return self._upstreams[-1]
 
@@ -303,6 +310,7 @@ def authorized(
     token: Token | None = None,
     headers: Fields = (),
     route: str = "app",
+    credentials: bytes = b"",
     **changes: Any,
 ) -> Authorized:
     """A request as the policy let it through; made here because no policy takes part."""
@@ -313,6 +321,7 @@ def authorized(
         token=token,
         limit=None,
         decision=Decision(allow=True, headers=headers),
+        credentials=credentials,
     )
 
 

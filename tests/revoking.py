@@ -84,6 +84,7 @@ async def settle(identity: Identity) -> None:
 
 async def turn(identity: Identity) -> None:
     """What is done every now and then, and its end."""
+    await settle(identity)
     for authority in identity.authorities:
         authority.look_at_files()
         for one in tuple(authority.published.values()):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,10 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tests.pki import CLIENT, SERVER, Authority, Leaf, pem_of
+from tests.pki import CLIENT, SERVER, Authority, Leaf, key_pem, pem_of
 from tests.tokens import encode, private_key, public_jwk, signer
+from ztproxy.spiffe import svid
+from ztproxy.spiffe.workload import Bundle, Workload
 
 BOTH = (SERVER, CLIENT)
 
@@ -67,12 +70,32 @@ class Domain:
         replacing.replace(path)
         return path
 
+    def write_svid(self, folder: Path, path: str = "/orders", **options: Any) -> Leaf:
+        """`svid.pem` and `svid.key` in `folder`, each in one step."""
+        leaf = self.svid(path, **options)
+        for suffix, content in ((".pem", pem_of((leaf.certificate, *leaf.intermediates))), (".key", key_pem(leaf.key))):
+            new = folder / f"svid{suffix}.new"
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+            new.replace(folder / f"svid{suffix}")
+        return leaf
+
     def token(self, path: str = "/orders", *, header: dict[str, Any] | None = None, **claims: Any) -> bytes:
         """A JWT-SVID: no `iss`, for `ztproxy`, good for as long as anybody's clock may say."""
         said = {"sub": self.id(path), "aud": ["ztproxy"], "exp": 4_000_000_000} | claims
         return encode(
             {"alg": "ES256", "kid": self.key_id, "typ": "JWT"} | (header or {}), said, signer("ES256", self.key)
         )
+
+
+def workload(ours: Domain, *federated: Domain, shown: Leaf | None = None) -> Workload:
+    """What a proxy knows of some domains, and the SVID that it shows."""
+    bundles = {one.name: Bundle((one.authority.der,), one.jwks()) for one in (ours, *federated)}
+    if shown is None:
+        return Workload("a test", None, bundles)
+    return Workload(
+        "a test", svid.own([shown.certificate, *shown.intermediates], shown.key, ours.name, "a test", 0.0), bundles
+    )
 
 
 class WorkloadApi:

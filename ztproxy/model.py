@@ -45,11 +45,18 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    TOKEN_TYPE_REFUSED = ("token-type-refused", 401, "The token is no access token, and only those count here.")
+    TOKEN_INACTIVE = ("token-inactive", 401, "The token's issuer says that it does not count, or no more.")
+    LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
+    LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
+    STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
+    LOGOUT_REFUSED = ("logout-refused", 400, "The logout cannot be believed.")
     SESSION_UNREADABLE = ("session-unreadable", 401, "The session's cookie cannot be read.")
     SESSION_ENDED = ("session-ended", 401, "The session has ended.")
     SESSION_CHANGED = ("session-changed", 401, "What is known of who asks has changed.")
     SESSION_TOO_LARGE = ("session-too-large", 403, "The issuer said more of this login than can be kept.")
     SESSION_STORE_UNAVAILABLE = ("session-store-unavailable", 503, "Sessions cannot be looked up now.")
+    SESSION_NOT_RENEWED = ("session-not-renewed", 503, "The session's issuer cannot be reached, for too long already.")
     SESSIONS_FULL = ("sessions-full", 503, "There are as many sessions as there may be.")
     CROSS_SITE_REFUSED = ("cross-site-refused", 403, "A page of another site asked for this.")
     TOKEN_BINDING_REQUIRED = ("token-binding-required", 401, "A token that is bound to a key is required here.")
@@ -59,6 +66,7 @@ class Reason(Enum):
     PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    INTROSPECTION_UNAVAILABLE = ("introspection-unavailable", 503, "The token's issuer could not be asked about it.")
     ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")
@@ -69,6 +77,9 @@ class Reason(Enum):
     POLICY_UNAVAILABLE = ("policy-unavailable", 503, "The policy engine cannot be reached.")
 
     RATE_LIMITED = ("rate-limited", 429, "Too many requests.")
+
+    TOKEN_EXCHANGE_FAILED = ("token-exchange-failed", 502, "No token for the application could be had.")
+    ASSERTION_TOO_LARGE = ("assertion-too-large", 403, "There is more to tell the application of who asks than fits.")
 
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The application behind this address cannot be reached.")
     UPSTREAM_PROTOCOL_ERROR = ("upstream-protocol-error", 502, "The application answered with invalid HTTP.")
@@ -150,6 +161,9 @@ class Token(msgspec.Struct, frozen=True):
     """Names the session, to operators and in logs; no secret, and nothing that could be presented. None for others."""
     bound_key: str | None = None
     """The thumbprint of the key that it is bound to (RFC 9449 §6), base64url as in `cnf.jkt`."""
+    groups: tuple[str, ...] = ()
+    """As the issuer's `groups` make them of its claims; with `roles` a function of claims and configuration alone."""
+    roles: tuple[str, ...] = ()
 
 
 class StepUp(msgspec.Struct, frozen=True, gc=False):
@@ -317,6 +331,8 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     decision: Decision
     response_fields: Fields = ()
     """As identity said."""
+    credentials: bytes = b""
+    """The bearer token that was obtained for the upstream in exchange for the caller's; empty: none was."""
 
 
 class Right(msgspec.Struct, frozen=True, gc=False):
@@ -352,6 +368,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     limit: LimitStatus | None = None
     step_up: StepUp | None = None
     """The login that would do; with `STEP_UP_REQUIRED` alone."""
+    retry: str = ""
+    """Where a person may try again: a path of this host."""
 
     @property
     def status(self) -> int:

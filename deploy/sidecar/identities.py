@@ -28,6 +28,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """As the sidecar reads it."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -42,6 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """HTTP on a Unix socket."""
+
     daemon_threads = True
 
 
@@ -59,6 +61,7 @@ class Outbound(http.client.HTTPConnection):
 
 
 def serve(name: str, path: str) -> None:
+    """Answer the sidecar."""
     Path(path).unlink(missing_ok=True)
     Handler.name = name
     with Server(path, Handler) as server:
@@ -66,11 +69,12 @@ def serve(name: str, path: str) -> None:
 
 
 def call(path: str, method: str, url: str) -> None:
+    """Ask another service."""
     parts = urlsplit(url)
     connection = Outbound(parts.netloc, path)
     connection.request(method, parts.path or "/")
     response = connection.getresponse()
-    print(response.status, response.read().decode().strip())  # noqa: T201 - a command prints
+    print(response.status, response.read().decode().strip())
 
 
 if __name__ == "__main__":

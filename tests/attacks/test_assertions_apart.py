@@ -4,12 +4,13 @@ import itertools
 import re
 
 import jwt
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.pki import Authority
 from tests.raw_server import authorized, certificate, token
-from ztproxy.upstream.assertion import Assertions
+from ztproxy.upstream.assertion import Assertions, Telling
+from ztproxy.upstream.key_ring import KeyRing
 from ztproxy.upstream.signing_key import load_or_create
 from ztproxy.upstream.statement import Statements
 
@@ -29,11 +30,15 @@ def make(tmp_path):
     key = load_or_create(tmp_path / "assertion.key")
 
     def claims(assertions, asked):
-        made = assertions.of(*asked, NOW)
+        route, certificate, token = asked
+        request = authorized(route=route, certificate=certificate, token=token)
+        made = assertions.of(replace(request, arrived=replace(request.arrived, wall=NOW)))
         assert made is not None
         return jwt.decode(made[0], options={"verify_signature": False})
 
-    return lambda: Assertions(key, "https://gateway.test", 60.0), claims
+    tellings = {name: Telling(name) for name in ("app", "other")}
+    ring = KeyRing([(0.0, key)], b"")
+    return lambda: Assertions(ring, "https://gateway.test", 60.0, tellings), claims
 
 
 def test_each_route_certificate_and_token_has_its_own(make):
@@ -52,7 +57,7 @@ def test_what_is_remembered_of_an_identity_is_said_no_longer_than_it_counts(make
 
     def times(later):
         asked = authorized(certificate=ALICE, token=FIRST)
-        asked = msgspec.structs.replace(asked, arrived=msgspec.structs.replace(asked.arrived, wall=NOW + later))
+        asked = replace(asked, arrived=replace(asked.arrived, wall=NOW + later))
         found = re.search(rb"X-Ztproxy-Assertion: (\S+)", statements.of(asked))
         assert found
         claims = jwt.decode(found[1], options={"verify_signature": False})

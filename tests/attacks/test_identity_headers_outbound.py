@@ -15,8 +15,9 @@ from ztproxy.config.routes import Route
 from ztproxy.config.settings import Assertion
 from ztproxy.model import Connection, Reason, Refusal
 from ztproxy.upstream import Upstreams
-from ztproxy.upstream.assertion import Assertions
+from ztproxy.upstream.assertion import Assertions, Telling
 from ztproxy.upstream.head import RequestHead
+from ztproxy.upstream.key_ring import KeyRing
 from ztproxy.upstream.signing_key import load_or_create
 from ztproxy.upstream.statement import Statements
 
@@ -45,7 +46,8 @@ def values(fields: list[tuple[str, str]], name: str) -> list[str]:
 
 @pytest.fixture
 def assertions(tmp_path):
-    return Assertions(load_or_create(tmp_path / "assertion.key"), "https://gateway.test", 60.0)
+    ring = KeyRing([(0.0, load_or_create(tmp_path / "assertion.key"))], b"")
+    return Assertions(ring, "https://gateway.test", 60.0, {name: Telling(name) for name in ("app", "other")})
 
 
 POSING = [
@@ -132,11 +134,12 @@ def test_the_clients_host_is_sent_only_where_the_route_says_so():
 )
 def test_what_is_remembered_of_one_identity_is_never_said_of_another(assertions, changes):
     statements = Statements(assertions)
-    first = statements.of(authorized(certificate=ALICE, token=token()))
+    alice = authorized(certificate=ALICE, token=token())
+    first = statements.of(alice)
     other = statements.of(authorized(**changes))
     assert first != other
     assert other == Statements(assertions).of(authorized(**changes))
-    assert statements.of(authorized(certificate=ALICE, token=token())) == first
+    assert statements.of(alice) == first
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_authoritys_own_word(status):
     assert answer.this_update < time.time() < answer.next_update
 
 
-@pytest.mark.parametrize("key", ["ec", "rsa", "ed25519"])
+@pytest.mark.parametrize("key", ["ec", pytest.param("rsa", marks=pytest.mark.slow), "ed25519"])
 def test_whatever_kind_of_key_signs(key):
     made = ed25519.Ed25519PrivateKey.generate() if key == "ed25519" else new_key(key)
     root = Authority.new("Root", key=new_key("rsa") if key == "rsa" else None)

@@ -54,10 +54,10 @@ def lists(tmp_path):
     return read
 
 
-def knowing(lists, **rule):
-    """A listener that knows these lists of ROOT and its like, read from files that are not there any more."""
+def knowing(lists, root=ROOT, **rule):
+    """A listener that knows these lists of an authority, read from files that are not there any more."""
     known = Known("ca.pem", [], ListFiles([], [], "crl"))
-    known.ids = frozenset(one.authority for one in lists) | {authority_id(ROOT.certificate)}
+    known.ids = frozenset(one.authority for one in lists) | {authority_id(root.certificate)}
     known.lists = tuple(lists)
     return Revocation([(known, None)], Rule(**rule))
 

@@ -9,12 +9,14 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests import pki
 from tests.listening import asking, exchange, listener_settings, serving, until
 
 AUTHORITY = pki.Authority.new("Corp Root")
 INTERMEDIATE = AUTHORITY.subordinate("Corp Issuing")
+DEMANDING = AUTHORITY.subordinate("Corp Demanding", extensions=[(x509.PolicyConstraints(0, None), True)])
 SAME_NAME = pki.Authority.new("Corp Root")
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -40,6 +42,11 @@ REFUSED = {
         AUTHORITY.issue("mallory").issue("alice"),
         "certificate verify failed: invalid CA certificate",
         "UNKNOWN_CA",
+    ),
+    "of an authority that demands a policy": (
+        DEMANDING.issue("alice"),
+        "certificate verify failed: no explicit policy",
+        "ALERT",
     ),
     "below an intermediate that may have none below": (
         pki.Authority.subordinate(INTERMEDIATE, "too deep").issue("alice"),

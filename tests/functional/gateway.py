@@ -45,7 +45,7 @@ routes:
     upstream: {upstream}
 {route}
 logs: {{access: access.log, decisions: var/decisions.db}}
-assertion: {{key: var/assertion.key, issuer: "https://gateway.test"}}
+assertion: {assertion}
 {more}
 """
 
@@ -102,6 +102,7 @@ class Gateway:
             "policy": "{path: policies, show_reasons: true, deadline: 1s}",
             "limits": "{}",
             "require": "[certificate, token]",
+            "assertion": '{key: var/assertion.key, issuer: "https://gateway.test"}',
             "upstream": f'{{servers: ["http://127.0.0.1:{backend}"]}}',
             "route": "",
             "more": "",

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +9,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from msgspec.structs import replace
 
 from tests.pki import Authority
-from tests.raw_server import certificate, token
+from tests.raw_server import authorized, certificate, token
 from ztproxy.upstream import UnusableFileError
-from ztproxy.upstream.assertion import Assertions
+from ztproxy.upstream.assertion import Assertions, Telling
+from ztproxy.upstream.key_ring import KeyRing
 from ztproxy.upstream.signing_key import load_or_create
 
 ALICE = certificate(Authority.new("Clients").issue("alice"), not_after=1_800_000_000.0)
@@ -28,7 +29,12 @@ def key(tmp_path):
 
 @pytest.fixture
 def assertions(key):
-    return Assertions(key, "https://gateway.test", 60.0)
+    return Assertions(KeyRing([(0.0, key)], b""), "https://gateway.test", 60.0, {"app": Telling("app")})
+
+
+def told(assertions, certificate, token, now):
+    asked = authorized(certificate=certificate, token=token)
+    return assertions.of(replace(asked, arrived=replace(asked.arrived, wall=now)))
 
 
 def claims_of(made) -> dict:
@@ -37,7 +43,7 @@ def claims_of(made) -> dict:
 
 
 def test_a_token_and_a_certificate(assertions, key):
-    made = assertions.of("app", ALICE, token(), NOW)
+    made = told(assertions, ALICE, token(), NOW)
     claims = claims_of(made)
     fingerprint = base64.urlsafe_b64encode(hashlib.sha256(ALICE.der).digest()).rstrip(b"=").decode()
     assert claims == {
@@ -53,44 +59,44 @@ def test_a_token_and_a_certificate(assertions, key):
 
 
 def test_a_certificate_alone_is_named_by_its_spiffe_id_else_its_subject(assertions):
-    claims = claims_of(assertions.of("app", ALICE, None, NOW))
+    claims = claims_of(told(assertions, ALICE, None, NOW))
     assert (claims["sub"], "token_issuer" in claims) == ("CN=alice", False)
     spiffe = certificate(Authority.new().issue("bob"), spiffe_id="spiffe://corp/bob", not_after=NOW + 3600)
-    assert claims_of(assertions.of("app", spiffe, None, NOW))["sub"] == "spiffe://corp/bob"
+    assert claims_of(told(assertions, spiffe, None, NOW))["sub"] == "spiffe://corp/bob"
 
 
 def test_nobody_known_is_not_asserted(assertions):
-    assert assertions.of("app", None, None, NOW) is None
+    assert told(assertions, None, None, NOW) is None
 
 
 def test_one_is_remade_well_before_it_ends(assertions):
-    first = assertions.of("app", ALICE, None, NOW)
-    assert assertions.of("app", ALICE, None, NOW + 29) == first
-    later = assertions.of("app", ALICE, None, NOW + 31)
+    first = told(assertions, ALICE, None, NOW)
+    assert told(assertions, ALICE, None, NOW + 29) == first
+    later = told(assertions, ALICE, None, NOW + 31)
     assert later != first
     assert claims_of(later)["exp"] == NOW + 91
 
 
 def test_a_clock_set_back_remakes_it(assertions):
-    first = assertions.of("app", ALICE, None, NOW)
-    assert assertions.of("app", ALICE, None, NOW - 100) != first
+    first = told(assertions, ALICE, None, NOW)
+    assert told(assertions, ALICE, None, NOW - 100) != first
 
 
 def test_it_counts_no_longer_than_what_it_rests_on(assertions):
     soon = token(expires_at=NOW + 20)
-    assert claims_of(assertions.of("app", ALICE, soon, NOW))["exp"] == NOW + 20
+    assert claims_of(told(assertions, ALICE, soon, NOW))["exp"] == NOW + 20
     ending = certificate(Authority.new().issue("bob"), not_after=NOW + 10)
-    assert claims_of(assertions.of("app", ending, None, NOW))["exp"] == NOW + 10
+    assert claims_of(told(assertions, ending, None, NOW))["exp"] == NOW + 10
 
 
 def test_a_token_within_its_leeway_still_gets_one_that_counts(assertions):
-    assert claims_of(assertions.of("app", None, token(expires_at=NOW - 10), NOW))["exp"] == NOW + 5
+    assert claims_of(told(assertions, None, token(expires_at=NOW - 10), NOW))["exp"] == NOW + 5
 
 
 def test_what_is_remembered_is_bounded(assertions, monkeypatch):
     monkeypatch.setattr("ztproxy.upstream.assertion._REMEMBERED", 4)
     for number in range(10):
-        assertions.of("app", None, token(f"user-{number}"), NOW)
+        told(assertions, None, token(f"user-{number}"), NOW)
     assert len(assertions._made) == 4
 
 
@@ -99,7 +105,7 @@ def test_the_key_is_made_once_readable_by_nobody_else(tmp_path):
     first = load_or_create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert load_or_create(path).jwks == first.jwks
+    assert load_or_create(path).public == first.public
     assert [entry.name for entry in path.parent.iterdir()] == ["assertion.key"]
 
 
@@ -110,7 +116,7 @@ def test_workers_that_start_together_agree_on_one_key(tmp_path):
 
 
 def test_the_published_keys_hold_no_private_part(key):
-    (published,) = json.loads(key.jwks)["keys"]
+    published = key.public
     assert set(published) == {"kty", "crv", "x", "y", "use", "alg", "kid"}
     assert (published["kty"], published["crv"], published["alg"]) == ("EC", "P-256", "ES256")
 

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from ztproxy.config import workload_checks
 from ztproxy.config.binding_checks import binding_contradictions
+from ztproxy.config.login_checks import login_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings, is_local_host, is_published
 from ztproxy.config.spiffe_ids import SCHEME
+from ztproxy.config.telling_checks import telling_contradictions
 from ztproxy.config.values import Secret, segments
 
 Place = tuple[str | int, ...]
@@ -34,11 +36,14 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _overlaps(settings)
     yield from workload_checks.contradictions(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
+    yield from _sessions(settings, worker_count(settings.workers))
+    yield from login_contradictions(settings)
     yield from binding_contradictions(settings, worker_count(settings.workers))
     if settings.dpop is not None:
         yield from _secret(settings.dpop.password, ("dpop", "password"))
         yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
+    yield from telling_contradictions(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
 
@@ -63,6 +68,10 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
             if url is not None and urlsplit(url).scheme != "https" and not url.startswith(SCHEME):
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+        if issuer.introspection is not None:
+            if issuer.issuer.startswith(SCHEME):
+                yield ("issuers", index, "introspection"), "a trust domain is not asked about tokens"
+            yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
 def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -102,6 +111,23 @@ def shared_limits(settings: Settings, workers: int) -> Iterator[tuple[Place, str
         yield at, f"{workers} workers would each admit the whole rate: say `storage: machine://` under `limits`"
 
 
+def _sessions(settings: Settings, workers: int) -> Iterator[tuple[Place, str]]:
+    """What sessions need: storage that all workers share, and logins whose issuer's word is understood."""
+    sessions = settings.sessions
+    yield from _secret(sessions.password, ("sessions", "password"))
+    if settings.login and workers > 1 and sessions.storage == "memory://":
+        at = ("sessions", "storage") if "storage" in sessions.model_fields_set else ("login",)
+        wanted = "say `storage: sqlite:var/sessions.db` under `sessions`, or `workers: 1`"
+        yield at, f"{workers} workers would each know other sessions: {wanted}"
+    for index, route in enumerate(settings.routes):
+        if route.login is None or route.binding == "none":
+            continue
+        if route.binding in ("dpop", "both"):
+            yield ("routes", index, "login"), f"with `binding: {route.binding}` no session ever counts: none has proofs"
+        elif not sessions.bind_certificate:
+            yield ("routes", index, "login"), f"`binding: {route.binding}` needs `sessions.bind_certificate: true`"
+
+
 def _secret(secret: Secret | None, at: Place) -> Iterator[tuple[Place, str]]:
     if secret is not None and secret.env is not None and not os.environ.get(secret.env):
         yield (*at, "env"), f"the environment has no {secret.env}"
@@ -116,8 +142,18 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
             yield (*at, "issuers", position), f"no issuer {name} is configured" + _of(issuers)
     if route.issuers is None and len(issuers) > 1:
         yield at, f"route {route.name}: several issuers are configured, so `issuers` must say whose tokens count here"
-    if "token" in route.require and not (issuers if route.issuers is None else route.issuers):
+    logins = [login.issuer for login in settings.login]
+    if route.login is not None and route.login not in logins:
+        yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
+    if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    named = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in named]
+    if len(asked) > 1:
+        wrong = (
+            f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
+        )
+        yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
     domains = workload_checks.accepted(settings)
     for position, file in enumerate(route.authorities or ()):

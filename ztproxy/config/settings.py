@@ -7,12 +7,14 @@ every path absolute.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ztproxy.config.assertions import Assertion
 from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
+from ztproxy.config.groups import Groups
+from ztproxy.config.introspection import Introspection
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
@@ -32,19 +34,14 @@ from ztproxy.config.values import (
     Network,
     OutputPath,
     UnixAddress,
+    Url,
     User,
+    parse_url,
 )
 
 
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
-    return value
-
-
 def _issuer(value: str) -> str:
-    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else _https(value)
+    return SCHEME + trust_domain(value) if value.startswith(SCHEME) else parse_url(value)
 
 
 def _log_target(value: str, info: ValidationInfo) -> str:
@@ -54,7 +51,6 @@ def _log_target(value: str, info: ValidationInfo) -> str:
 
 
 LogTarget = Annotated[str, AfterValidator(_log_target)]
-Url = Annotated[str, AfterValidator(_https)]
 IssuerName = Annotated[str, AfterValidator(_issuer)]
 
 
@@ -85,6 +81,14 @@ class ClientCertificates(Section):
     revocation: tuple[Revocation, ...] = ()
     """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
+    @field_validator("revocation")
+    @classmethod
+    def _each_once(cls, value: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+        named = [one.authority for one in value]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"{twice} is named twice: say all about an authority in one place")
+        return value
+
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
         if self.mode != "off" and not (self.authorities or self.trust_domains):
@@ -97,9 +101,6 @@ class ClientCertificates(Section):
                 "`authorities`, `trust_domains`, `crl` and `revocation` have no effect with `mode: off`; "
                 "say `required` or `optional`"
             )
-        named = [one.authority for one in self.revocation]
-        if twice := next((file for file in named if named.count(file) > 1), None):
-            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 
@@ -207,10 +208,16 @@ class Issuer(Section):
     leeway: Duration = 30.0
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
-    """How long its last good keys stay in use while it cannot be reached."""
+    """How long its last good keys and metadata stay in use while it cannot be reached, over a restart too."""
+    token_type: Literal["any", "access"] = "any"  # noqa: S105 - no password
+    """access: a signed token must be an access token by its `typ` and its claims (RFC 9068), so an ID token is none."""
+    introspection: Introspection | None = None
+    """The issuer is asked about tokens (RFC 7662); without it, one that is no signed token is refused."""
     binding: Binding = "none"
     """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
     key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""
+    groups: Groups | None = None
+    """What its tokens say about groups and roles; nothing when absent."""
 
 
 class Logs(Section):
@@ -219,15 +226,6 @@ class Logs(Section):
     access: LogTarget = "stdout"
     decisions: OutputPath | None = None
     """SQLite file of decision events; none when absent."""
-
-
-class Assertion(Section):
-    """The signed statement of who asks, made for upstreams."""
-
-    key: OutputPath
-    """ES256 private key, PEM; made at first start if absent."""
-    issuer: Url
-    lifetime: Duration = 60.0
 
 
 class Decisions(Section):

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -143,6 +143,14 @@ def parse_field_name(value: object) -> str:
     raise ValueError("a header name has letters, digits and dashes")
 
 
+def parse_url(value: str) -> str:
+    """An http(s) URL without user and fragment, kept as written."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("a URL is https://host[:port]/path, without user and fragment")
+    return value
+
+
 def must_be_readable(path: Path) -> Path:
     """Refuse what is no file that can be read."""
     if not path.is_file():
@@ -158,7 +166,7 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _from_base(path: Path, info: ValidationInfo) -> Path:
+def from_base(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the configuration file's own folder."""
     return Path(info.context["base"], path) if info.context else path
 
@@ -224,11 +232,12 @@ HostPattern = Annotated[
 ]
 PathPrefix = Annotated[str, BeforeValidator(parse_path_prefix), _text(r"^/", "/", "/api/")]
 FieldName = Annotated[str, BeforeValidator(parse_field_name), _text(r"^[A-Za-z0-9-]+$", "X-Role")]
-OutputPath = Annotated[Path, AfterValidator(_from_base)]
+Url = Annotated[str, AfterValidator(parse_url)]
+OutputPath = Annotated[Path, AfterValidator(from_base)]
 """A file or directory that the program makes."""
-InputFile = Annotated[Path, AfterValidator(_from_base), AfterValidator(must_be_readable)]
+InputFile = Annotated[Path, AfterValidator(from_base), AfterValidator(must_be_readable)]
 """A file that must be there."""
-InputDirectory = Annotated[Path, AfterValidator(_from_base), AfterValidator(_directory)]
+InputDirectory = Annotated[Path, AfterValidator(from_base), AfterValidator(_directory)]
 """A directory that must be there."""
 
 

@@ -61,14 +61,15 @@ class Answering(Response):
         """Refuse, in the form that the client prefers."""
         outcome = self.outcome
         if isinstance(outcome, Authorized):
-            at = Admitted(outcome.arrived, outcome.route, outcome.certificate, outcome.token, outcome.limit)
+            come = Admitted(outcome.arrived, outcome.route, outcome.certificate, outcome.token, outcome.limit)
             told = msgspec.structs.replace(refusal, decision=outcome.decision, limit=outcome.limit)
-            self.outcome = Refused(told, at)
+            self.outcome = Refused(told, come)
         elif not isinstance(outcome, Refused):
             self.outcome = Refused(refusal, self.at())
         fields = () if isinstance(self.request, Refusal) else self.request.fields
         accept = [value for name, value in fields if name == b"accept"]
-        answer = render(refusal, self.request_id, accept, show_reasons=self.site.show_reasons)
+        at = self.outcome.at if isinstance(self.outcome, Refused) else None
+        answer = render(refusal, self.request_id, accept, show_reasons=self.site.show_reasons, at=at)
         self.answer(answer, close=refusal.close)
 
     def answer(self, answer: Answer, *, close: bool) -> None:

@@ -6,27 +6,18 @@ of waits for the answer, for a bounded time, and not while the responders are fa
 
 import asyncio
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ztproxy.identity.backoff import Backoff
-from ztproxy.identity.crl import authority_id
-from ztproxy.identity.downloads import DownloadError, Downloads
-from ztproxy.identity.first import First
+from ztproxy.identity.first import First, begin, end
 from ztproxy.identity.kept import Clock
-from ztproxy.identity.ocsp import NONCE_LENGTH, SKEW, Answer, UnusableAnswerError, question, read_answer
-from ztproxy.identity.saved_documents import SavedDocument, SavedDocuments, UnusableFileError
+from ztproxy.identity.ocsp import SKEW, Answer
+from ztproxy.identity.ocsp_client import Had, NoAnswerError, OcspClient
 from ztproxy.identity.standing import Link
 
-MAXIMUM_ANSWER = 64 * 1024
-"""Octets."""
-ANSWER_TIME = 5.0
-"""Seconds for one responder's answer in all."""
 MAXIMUM_KNOWN = 8192
 """Certificates whose answers are kept, those asked about last."""
 AT_ONCE = 16
@@ -37,17 +28,9 @@ PAUSE, LONGEST_PAUSE = 10.0, 300.0
 """Seconds between two questions about one certificate while there is no answer: at first, and at most."""
 SHORTEST = 30.0
 """Seconds between two answers about one certificate."""
-_MEDIA_TYPE = "application/ocsp-request"
+SOON = 1.0
+"""Seconds until a question is tried again that another one keeps from being asked."""
 _log = logging.getLogger("ztproxy.identity")
-
-
-class Asking(msgspec.Struct, frozen=True):
-    """How responders are asked."""
-
-    nonce: bool
-    nonce_required: bool
-    refresh: float
-    """Seconds."""
 
 
 class Case:
@@ -62,41 +45,42 @@ class Case:
         self.backoff = Backoff(PAUSE, LONGEST_PAUSE)
         self.first: First | None = None
         """The question that is under way, or waits for its turn."""
+        self.looked_up = False
+        """Whether it is known what this or another process has saved of it."""
+
+    def end(self) -> None:
+        """Whoever waits for the question need not any more."""
+        first, self.first = self.first, None
+        if first is not None:
+            end(first)
 
 
 class Answers:
     """The answers about one authority's certificates.
 
     Args:
-        downloads: asks the responders.
-        saved: where answers are kept.
-        asking: how responders are asked.
+        client: asks the responders.
+        refresh: seconds after which they are asked again at the latest.
         clock: the time.
         changed: told of the certificate about which something else is known now.
     """
 
-    def __init__(
-        self,
-        downloads: Downloads,
-        saved: SavedDocuments,
-        asking: Asking,
-        clock: Clock,
-        changed: Callable[[bytes], None],
-    ) -> None:
+    def __init__(self, client: OcspClient, refresh: float, clock: Clock, changed: Callable[[bytes], None]) -> None:
         self.backoff = Backoff(PAUSE, LONGEST_PAUSE)
         """Of the responders: whether they answer at all."""
         self.answered = self.failed = self.left_out = 0
         """Questions answered, not answered, and not asked because too many waited."""
         self.answered_at: float | None = None
         """When a responder answered last, in seconds since 1970."""
-        self._downloads = downloads
-        self._saved = saved
-        self._asking = asking
+        self._client = client
+        self._refresh = refresh
         self._clock = clock
         self._changed = changed
         self._cases: OrderedDict[bytes, Case] = OrderedDict()
         self._waiting: OrderedDict[bytes, Case] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
+        self._probing = False
+        """A question is under way that finds out whether the responders are back."""
 
     def known(self) -> Iterator[Answer]:
         """The answers that are kept."""
@@ -119,14 +103,19 @@ class Answers:
         return case
 
     def first(self, case: Case) -> First | None:
-        """What ends when there is a first answer, as long as there is none and the responders seem to be well."""
-        if case.answer is not None or case.backoff.failures or self.backoff.failures:
+        """What ends when there is a first answer, as long as there is none.
+
+        None, unless one may come soon: from disk, or from responders that seem to be well.
+        """
+        if case.answer is not None or case.backoff.failures or (case.looked_up and self.backoff.failures):
             return None
         return case.first
 
     def take_over(self, before: "Answers") -> None:
-        """Go on with what is known of the same authority's certificates."""
-        for subject, case in before._cases.items():  # noqa: SLF001 - one of its own kind
+        """Go on with what is known of the same authority's certificates, unless a nonce has come to be required."""
+        if self._client.nonce == "require" != before._client.nonce:  # noqa: SLF001 - one of its own kind
+            return
+        for subject, case in before._cases.items():  # noqa: SLF001 - likewise
             own = self._cases.get(subject)
             if case.answer is None or (own is not None and own.answer is not None):
                 continue
@@ -147,14 +136,12 @@ class Answers:
         if len(self._waiting) >= MAXIMUM_WAITING:
             self.left_out += 1
             return
-        case.first = First(asyncio.get_running_loop().create_future(), self._clock.monotonic())
+        case.first = begin(self._clock.monotonic())
         self._waiting[subject] = case
         self._begin()
 
     def _begin(self) -> None:
-        """Ask as many at once as may be: one while the responders fail, to see whether they are back."""
-        most = 1 if self.backoff.failures else AT_ONCE
-        while self._waiting and len(self._running) < most:
+        while self._waiting and len(self._running) < AT_ONCE:
             subject, case = self._waiting.popitem(last=False)
             task = asyncio.get_running_loop().create_task(self._settle(subject, case))
             self._running.add(task)
@@ -167,91 +154,52 @@ class Answers:
 
     async def _settle(self, subject: bytes, case: Case) -> None:
         try:
-            path = self._saved.path([b"answer", *authority_id(case.link.issuer), subject])
-            if not self._asking.nonce_required:
-                await self._load(path, subject, case)
+            if not case.looked_up and (saved := await self._client.load(case.link)) is not None:
+                self._take(subject, case, saved)
+            case.looked_up = True
             if self._clock.wall() >= case.due_at:
-                await self._ask(path, subject, case)
+                await self._ask(subject, case)
         finally:
-            first, case.first = case.first, None
-            if first is not None and not first.ended.done():
-                first.ended.set_result(None)
+            case.end()
 
-    async def _load(self, path: Path, subject: bytes, case: Case) -> None:
-        """Take up what this or another process has saved, if it is still good."""
-        link = case.link
+    async def _ask(self, subject: bytes, case: Case) -> None:
+        """Ask, unless responders fail: then one question at a time finds out whether they are back."""
+        now, probing = self._clock.monotonic(), self.backoff.failures > 0
+        if probing and (self._probing or not self.backoff.over(now)):
+            case.backoff.next_attempt = max(self.backoff.next_attempt, now + SOON)
+            case.backoff.last_failure = self.backoff.last_failure
+            return
+        self._probing = probing
         try:
-            saved = await asyncio.to_thread(self._saved.load, path, MAXIMUM_ANSWER)
-            if saved is not None:
-                now = self._clock.wall()
-                answer = read_answer(saved.body, link.subject, link.issuer, now)
-                self._take(subject, case, answer, min(saved.fetched_at, now))
-        except (UnusableFileError, UnusableAnswerError, OSError) as wrong:
-            _log.info("a saved OCSP answer in %s is not used: %s", path, wrong)
-
-    async def _ask(self, path: Path, subject: bytes, case: Case) -> None:
-        causes: list[str] = []
-        later = True
-        for url in case.urls:
-            try:
-                async with asyncio.timeout(ANSWER_TIME):
-                    body, answer = await self._ask_at(url, case)
-            except TimeoutError:
-                causes.append(f"{url}: no answer within {ANSWER_TIME:g} s")
-            except DownloadError as wrong:
-                causes.append(str(wrong))
-            except UnusableAnswerError as wrong:
-                causes.append(f"{url}: {wrong}")
-                later = later and wrong.later
-            else:
-                await self._answered(path, subject, case, answer, body)
-                return
-        self._missed(case, "; ".join(causes), all_away=later)
-
-    async def _ask_at(self, url: str, case: Case) -> tuple[bytes, Answer]:
-        link, asking = case.link, self._asking
-        nonce = os.urandom(NONCE_LENGTH) if asking.nonce else None
-        asked = question(link.subject, link.issuer, nonce)
-        body = await self._downloads.post(url, asked, _MEDIA_TYPE, MAXIMUM_ANSWER)
-        answer = read_answer(
-            body,
-            link.subject,
-            link.issuer,
-            self._clock.wall(),
-            nonce=nonce,
-            nonce_required=asking.nonce_required,
-        )
-        if case.answer is not None and answer.this_update < case.answer.this_update:
-            raise UnusableAnswerError("it is older than the answer known")
-        return body, answer
-
-    async def _answered(self, path: Path, subject: bytes, case: Case, answer: Answer, body: bytes) -> None:
-        now = self._clock.wall()
+            had, body = await self._client.ask(case.link, case.urls, case.answer)
+        except NoAnswerError as wrong:
+            self._missed(case, wrong)
+            return
+        finally:
+            self._probing = self._probing and not probing
         self.answered += 1
-        self.answered_at = now
+        self.answered_at = had.at
         self.backoff.succeeded()
         case.backoff.succeeded()
-        self._take(subject, case, answer, now)
-        try:
-            await asyncio.to_thread(self._saved.save, path, SavedDocument(body, now))
-        except OSError as wrong:
-            _log.warning("an OCSP answer could not be saved: %s", wrong)
+        self._take(subject, case, had)
+        await self._client.save(case.link, had, body)
 
-    def _take(self, subject: bytes, case: Case, answer: Answer, fetched_at: float) -> None:
+    def _take(self, subject: bytes, case: Case, had: Had) -> None:
         """On the event loop, so that no request is judged by the old answer and remembered under the new one."""
-        if case.answer is not None and answer.this_update < case.answer.this_update:
+        if case.answer is not None and had.answer.this_update < case.answer.this_update:
             return
-        case.answer = answer
-        half_of_the_rest = (answer.next_update - fetched_at) / 2
-        case.due_at = fetched_at + min(self._asking.refresh, max(half_of_the_rest, SHORTEST))
+        case.answer = had.answer
+        half_of_the_rest = (had.answer.next_update - had.at) / 2
+        case.due_at = had.at + min(self._refresh, max(half_of_the_rest, SHORTEST))
         self._changed(subject)
+        case.end()
 
-    def _missed(self, case: Case, cause: str, *, all_away: bool) -> None:
+    def _missed(self, case: Case, wrong: NoAnswerError) -> None:
         """No responder gave an answer that counts."""
-        now = self._clock.monotonic()
+        now, cause = self._clock.monotonic(), str(wrong)
         self.failed += 1
         case.backoff.failed(now, cause)
-        if all_away:
+        if wrong.away:
             self.backoff.failed(now, cause)
         serial = case.link.subject.serial_number
         _log.warning("no OCSP answer about serial number %x (attempt %d): %s", serial, case.backoff.failures, cause)

@@ -44,7 +44,7 @@ def challenged(refusal: Refusal, schemes: Schemes = BEARER, nonce: str | None = 
 def _challenges(refusal: Refusal, schemes: Schemes) -> list[str]:
     """One a scheme, the stronger first; what was wrong with the token stands with both, with the proof with its own."""
     made, reason = [], refusal.reason
-    wrong = "" if reason is Reason.TOKEN_MISSING else _error("invalid_token", reason)
+    wrong = "" if reason in (Reason.TOKEN_MISSING, Reason.LOGIN_REQUIRED) else _error("invalid_token", reason)
     if refusal.step_up is not None:
         wrong = _insufficient(refusal.step_up)
     of_proof = _PROOF_ERRORS.get(reason)

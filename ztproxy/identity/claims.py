@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.access_tokens import lacking
 from ztproxy.identity.confirmation import confirmation_of
+from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.identity.tokens import UnverifiedToken, is_name, malformed
 from ztproxy.model import Reason, Refusal, Token
 
@@ -22,6 +24,10 @@ class Expected(msgspec.Struct, frozen=True):
 
     audiences: frozenset[str]
     leeway: float
+    groups: GroupMapping | None = None
+    """What they say about groups; None: nobody looks."""
+    access_only: bool = False
+    """A signed one must be an access token by its type and claims (RFC 9068)."""
 
 
 def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now: float) -> Token | Refusal:
@@ -34,6 +40,8 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         now: seconds since 1970.
     """
     claims = signed.claims
+    if expected.access_only and (lack := lacking(signed)) is not None:
+        return Refusal(Reason.TOKEN_TYPE_REFUSED, lack)
     subject = claims.get("sub")
     if not is_name(subject):
         return malformed("The token's `sub` is absent or no name.")
@@ -53,6 +61,7 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         return Refusal(Reason.TOKEN_EXPIRED)
     if max(not_before or 0, issued_at or 0) > now + expected.leeway:
         return Refusal(Reason.TOKEN_NOT_YET_VALID)
+    groups, roles = NOWHERE if expected.groups is None else expected.groups.of(claims)
     return Token(
         digest=signed.digest,
         issuer=signed.issuer,
@@ -65,6 +74,8 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         expires_at=expires_at,
         key_id=key_id,
         bound_key=bound.key,
+        groups=groups,
+        roles=roles,
     )
 
 

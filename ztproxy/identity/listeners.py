@@ -1,40 +1,74 @@
 """What each listener knows about revoked certificates, made from its configuration."""
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from functools import partial
 
-import msgspec
 from cryptography import x509
 
 from ztproxy.config.revocation import Revocation as Section
 from ztproxy.config.settings import ClientCertificates, Listener, Settings
-from ztproxy.identity.answers import Answers, Asking
+from ztproxy.identity.answers import Answers
 from ztproxy.identity.authorities import read_authorities, trust_in
 from ztproxy.identity.authority import Authority, Following
 from ztproxy.identity.downloads import Downloads
 from ztproxy.identity.kept import Clock
 from ztproxy.identity.list_files import ListFiles
+from ztproxy.identity.ocsp_client import OcspClient
 from ztproxy.identity.published_list import PublishedList
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.saved_documents import SavedDocuments
 from ztproxy.identity.standing import Rule
 
+SWEEP_EVERY = 86400.0
+"""Seconds between two looks at what has been kept on disk for too long."""
 
-class Knowledge(msgspec.Struct, frozen=True):
+
+class Knowledge:
     """What all listeners know."""
 
-    listeners: Mapping[str, Revocation]
-    """Those that have anything to know it from, by their address."""
-    authorities: Mapping[object, Authority]
-    """By their configuration: listeners that say the same share one."""
-    saved: SavedDocuments
+    def __init__(
+        self,
+        listeners: Mapping[str, Revocation],
+        authorities: Mapping[object, Authority],
+        saved: SavedDocuments,
+        clock: Clock,
+    ) -> None:
+        self.listeners = listeners
+        """Those that have anything to know it from, by their address."""
+        self.authorities = authorities
+        """By their configuration: listeners that say the same share one."""
+        self._saved = saved
+        self._clock = clock
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to fetch, and to look at files now and then; does not wait for anybody."""
+        if self.authorities:
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        for authority in self.authorities.values():
+            authority.start()
+
+    async def close(self) -> None:
+        """Stop fetching and looking."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        for authority in self.authorities.values():
+            await authority.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.to_thread(self._saved.sweep, self._clock.wall())
+            await asyncio.sleep(SWEEP_EVERY)
 
     def take_over(self, before: "Knowledge") -> None:
-        """Go on from what is known of authorities whose sources are the same."""
-        for key, authority in self.authorities.items():
-            if (other := before.authorities.get(key)) is not None:
-                authority.take_over(other)
+        """Go on from what is known of authorities that are the same, however they are asked now."""
+        for authority in self.authorities.values():
+            for other in before.authorities.values():
+                if authority.ids == other.ids:
+                    authority.take_over(other)
 
 
 def knowledge_of(settings: Settings, clock: Clock) -> Knowledge:
@@ -45,7 +79,7 @@ def knowledge_of(settings: Settings, clock: Clock) -> Knowledge:
         for listener in settings.listeners
         if listener.client_certificates.crl or listener.client_certificates.revocation
     }
-    return Knowledge(listeners, made.authorities, made.saved)
+    return Knowledge(listeners, made.authorities, made.saved, clock)
 
 
 class _Making:
@@ -86,7 +120,7 @@ class _Making:
 
     def _made(self, section: Section, certificates: tuple[x509.Certificate, ...], key: str) -> Authority:
         downloads = Downloads(_trust(section, f"{key}.tls_authorities"))
-        asking = Asking(section.ocsp_nonce != "omit", section.ocsp_nonce == "require", section.refresh)
+        client = OcspClient(downloads, self.saved, section.ocsp_nonce, self.clock)
         return Authority(
             section.authority.name,
             certificates,
@@ -101,7 +135,7 @@ class _Making:
                 clock=self.clock,
                 changed=changed,
             ),
-            answers=partial(Answers, downloads, self.saved, asking, self.clock)
+            answers=partial(Answers, client, section.refresh, self.clock)
             if section.ocsp_urls or section.follow
             else None,
         )

@@ -14,7 +14,7 @@ from cryptography import x509
 from ztproxy.identity.backoff import Backoff
 from ztproxy.identity.crl import RevocationList, UnusableListError, authority_id, lists_in
 from ztproxy.identity.downloads import DownloadError, Downloads
-from ztproxy.identity.first import First
+from ztproxy.identity.first import First, begin, end
 from ztproxy.identity.kept import Clock
 from ztproxy.identity.ocsp import SKEW
 from ztproxy.identity.saved_documents import SavedDocument, SavedDocuments, UnusableFileError
@@ -64,6 +64,8 @@ class PublishedList:
     ) -> None:
         self.url = url
         self.known: Published | None = None
+        self.first: First | None = None
+        """Ends when it is had for the first time, or cannot be; None also while it fails: nobody is to wait then."""
         self.backoff = Backoff(PAUSE, LONGEST_PAUSE)
         self._authorities = authorities
         self._downloads = downloads
@@ -73,15 +75,6 @@ class PublishedList:
         self._clock = clock
         self._changed = changed
         self._running: asyncio.Task[None] | None = None
-        self._since = float("-inf")
-        """Monotonic: when what runs was begun."""
-
-    @property
-    def first(self) -> First | None:
-        """What fetches it for the first time, as long as it has never been had and nothing has failed yet."""
-        if self._running is None or self.known is not None or self.backoff.failures:
-            return None
-        return First(self._running, self._since)
 
     def due_at(self) -> float:
         """When it is to be asked for again, in seconds since 1970."""
@@ -98,7 +91,8 @@ class PublishedList:
             return
         now = self._clock.wall()
         if now >= self.due_at() or (self.known is not None and now < self.known.fetched_at - SKEW):
-            self._since = monotonic
+            if self.known is None and not self.backoff.failures:
+                self.first = begin(monotonic)
             self._running = asyncio.get_running_loop().create_task(self._ask())
 
     def take_over(self, before: "PublishedList") -> None:
@@ -128,6 +122,12 @@ class PublishedList:
             self._failed(f"{self.url}: {wrong}")
         finally:
             self._running = None
+            self._end_first()
+
+    def _end_first(self) -> None:
+        first, self.first = self.first, None
+        if first is not None:
+            end(first)
 
     async def _load(self) -> None:
         """Take up what this or another process has saved, if it is newer than what is known."""
@@ -182,6 +182,7 @@ class PublishedList:
             one = published.one
             _log.info("list %s of %s from %s: %d revoked", one.number, one.name, self.url, len(one.revoked))
             self._changed()
+        self._end_first()
 
     def _failed(self, cause: str) -> None:
         self.backoff.failed(self._clock.monotonic(), cause)

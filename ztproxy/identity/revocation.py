@@ -57,12 +57,14 @@ class Revocation:
 
     async def settled(self, verdict: Verdict, clock: Clock) -> Verdict:
         """The verdict once what is being asked for the first time is known, or has been waited for long enough."""
-        first = verdict.first
-        left = 0.0 if first is None else first.since + verdict.wait - clock.monotonic()
-        if first is None or left <= 0:
-            return verdict
-        await ended_within(first, left)
-        return self.verdict(verdict.certificate, clock.wall())
+        for _ in verdict.certificate.chain:  # there may be something to be known of each
+            first = verdict.first
+            left = 0.0 if first is None else first.since + verdict.wait - clock.monotonic()
+            if first is None or left <= 0:
+                break
+            await ended_within(first, left)
+            verdict = self.verdict(verdict.certificate, clock.wall())
+        return verdict
 
     def check(self, certificate: Certificate, now: float) -> Certificate | Refusal:
         """The certificate, marked as good where it is; or a refusal: `CERTIFICATE_REVOKED`, `REVOCATION_UNKNOWN`."""

@@ -15,9 +15,12 @@ MAXIMUM_TOKEN = 16384
 MAXIMUM_NAME = 1024
 """Characters of an issuer, a subject, an audience or a key's id."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BEARER = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _KEYS_IN_HEADER = ("jwk", "jku", "x5u", "x5c")
 _KINDS = {None: "jwt", "jwt": "jwt", "at+jwt": "access", "application/at+jwt": "access", "application/jwt": "jwt"}
 """What `typ` may say, in lower case (RFC 7519 §5.1, RFC 9068 §2.1): a logout token is no access token."""
+LOGOUT_KINDS: Mapping[str | None, str] = {None: "logout", "jwt": "logout", "logout+jwt": "logout"}
+"""And that of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4)."""
 
 
 class UnverifiedToken(msgspec.Struct, frozen=True):
@@ -51,6 +54,24 @@ def is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= MAXIMUM_NAME and not _UNPRINTABLE.search(value)
 
 
+def is_opaque(token: bytes) -> bool:
+    """Whether it could be a bearer token (RFC 6750 §2.1), and is no signed one: of another shape, or without a header.
+
+    What has the shape of a signed token is judged as one and never sent to an issuer that did not make it. An encrypted
+    one (RFC 7516) has five parts: it says nothing to us.
+    """
+    if not _BEARER.fullmatch(token):
+        return False
+    parts = token.split(b".", 3)
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return True
+    try:
+        read_object(decode_base64url(parts[0]))
+    except MalformedError:
+        return True
+    return False
+
+
 def svid_issuer(subject: object) -> str | None:
     """Whose JWT-SVID a token is by its subject, as `issuers` names it; None when it is none (JWT-SVID §3.1)."""
     return SCHEME + trust_domain_of(subject) if isinstance(subject, str) and is_workload_id(subject) else None
@@ -61,7 +82,7 @@ def malformed(detail: str) -> Refusal:
     return Refusal(Reason.TOKEN_MALFORMED, detail)
 
 
-def take_apart(token: bytes, digest: bytes) -> UnverifiedToken | Refusal:
+def take_apart(token: bytes, digest: bytes, kinds: Mapping[str | None, str] = _KINDS) -> UnverifiedToken | Refusal:
     """Take a token of at most `MAXIMUM_TOKEN` octets apart: its spelling, then the header, then the issuer's name.
 
     Keys and certificates in the header are never looked at: a token that carries any is refused (RFC 8725 §3.10).
@@ -73,7 +94,7 @@ def take_apart(token: bytes, digest: bytes) -> UnverifiedToken | Refusal:
         header = read_object(decode_base64url(parts[0]))
     except MalformedError as wrong:
         return malformed(f"The token's header cannot be read: {wrong}.")
-    kind = _kind(header)
+    kind = _kind(header, kinds)
     if isinstance(kind, Refusal):
         return kind
     try:
@@ -97,7 +118,7 @@ def take_apart(token: bytes, digest: bytes) -> UnverifiedToken | Refusal:
     )
 
 
-def _kind(header: Mapping[str, Any]) -> str | Refusal:
+def _kind(header: Mapping[str, Any], kinds: Mapping[str | None, str]) -> str | Refusal:
     """What kind of token the header announces; a refusal when it says what we do not or must not understand."""
     algorithm, key_id, kind = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(algorithm, str):
@@ -110,5 +131,5 @@ def _kind(header: Mapping[str, Any]) -> str | Refusal:
         return malformed("The token brings its own key along.")
     if "typ" in header and not isinstance(kind, str):
         return malformed("The token's `typ` is no string.")
-    known = _KINDS.get(kind.lower() if kind is not None else None)
+    known = kinds.get(kind.lower() if kind is not None else None)
     return known if known is not None else malformed("The token's `typ` is not that of a bearer token.")

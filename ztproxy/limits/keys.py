@@ -10,8 +10,8 @@ import ipaddress
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
+from ztproxy.claim_path import claim_named
 from ztproxy.model import Certificate, Token
 
 Part = Callable[[str, str, Certificate | None, Token | None], str]
@@ -75,16 +75,11 @@ def _subject(source: str, _route: str, _certificate: Certificate | None, token: 
 
 def _claim(name: str) -> Part:
     """A claim: by exactly this name, else by the path that its dots make; null counts as absent."""
-    path = name.split(".")
 
     def part(source: str, _route: str, _certificate: Certificate | None, token: Token | None) -> str:
         if token is None:
             return source
-        value: Any = token.claims.get(name)
-        if value is None and len(path) > 1:
-            value = token.claims
-            for step in path:
-                value = value.get(step) if isinstance(value, dict) else None
+        value = claim_named(token.claims, name)
         if value is None:
             return source
         kind = "c" if isinstance(value, str) else "j"  # "1" is not 1

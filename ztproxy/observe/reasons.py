@@ -93,6 +93,22 @@ REMEDIES: dict[Reason, str] = {
     Reason.PROOF_STORE_UNAVAILABLE: (
         "The store of used proofs (`dpop.replay`) is away, or full (`dpop.maximum_proofs`). The log says which."
     ),
+    Reason.LOGIN_REQUIRED: (
+        "The route has `login` and the request no session, and it is none of a browser that shows a page: a script, a "
+        "frame, a WebSocket, a client without `Accept: text/html`. Load a page of the host in a browser first."
+    ),
+    Reason.LOGIN_FAILED: (
+        "`detail` says what the person can do; the log's `cause` says what was wrong: the issuer's own error, an "
+        "answer that does not belong to this browser, an ID token that does not hold."
+    ),
+    Reason.STEP_UP_FAILED: (
+        "The issuer logged the person in, but its ID token has another `acr`, or an older or no `auth_time`, than the "
+        "policy's `step_up` (or `login[].acr_values`, `login[].max_age`) asked for. See what the issuer knows of them."
+    ),
+    Reason.LOGOUT_REFUSED: (
+        "A back-channel logout token does not hold: see the `cause` in the log. Compare `login[].client_id` and the "
+        "clocks."
+    ),
     Reason.SESSION_UNREADABLE: (
         "Several cookies `__Host-ztproxy-id`, or one that ztproxy did not make: something between, or another "
         "program on this host, makes cookies of that name. A login in the browser replaces them."
@@ -113,6 +129,10 @@ REMEDIES: dict[Reason, str] = {
         "`sessions.storage` does not answer in `sessions.timeout`, and who asks cannot be known without it. Requests "
         "with tokens and routes without `login` go on. The log names the cause."
     ),
+    Reason.SESSION_NOT_RENEWED: (
+        "The session's claims have to be refreshed, and its issuer has not answered for `sessions.outage`. The log "
+        "names the cause; the session goes on when the issuer is back."
+    ),
     Reason.SESSIONS_FULL: (
         "`sessions.storage` has no room for one more login; those who are logged in stay so. Raise `sessions.maximum`, "
         "or lower `sessions.idle`."
@@ -129,6 +149,18 @@ REMEDIES: dict[Reason, str] = {
     Reason.ISSUER_KEYS_UNAVAILABLE: (
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
+    ),
+    Reason.TOKEN_TYPE_REFUSED: (
+        "The issuer has `token_type: access` and the token is no access token by RFC 9068 (often an ID token: the "
+        "client sends the wrong one), or its issuer says that it is a refresh token. `detail` says what it lacks."
+    ),
+    Reason.TOKEN_INACTIVE: (
+        "The issuer was asked about the token (`introspection`) and does not know it, or no more: expired, revoked, "
+        "logged out, or another issuer's. Get a new one. A refusal is remembered for up to ten seconds."
+    ),
+    Reason.INTROSPECTION_UNAVAILABLE: (
+        "The issuer's introspection endpoint does not answer in time, refuses ztproxy as a client, or answers what "
+        "cannot be read; or too many tokens wait. The log says which. Tokens asked about within `cache` still count."
     ),
     Reason.ISSUER_UNAVAILABLE: (
         "Somebody wants to log in, and what the issuer says about itself (its discovery document) was never fetched or "
@@ -152,6 +184,15 @@ REMEDIES: dict[Reason, str] = {
         "recorded although `decisions.required` is true."
     ),
     Reason.RATE_LIMITED: "A bucket is empty: `RateLimit` names it, `Retry-After` says when to come back.",
+    Reason.TOKEN_EXCHANGE_FAILED: (
+        "403: the issuer exchanges no token of this caller. 503: it does not answer, or too many exchanges are under "
+        "way. 502: it refuses the route's `token_exchange` as such, or answers something else than RFC 8693 has. The "
+        "log has its error."
+    ),
+    Reason.ASSERTION_TOO_LARGE: (
+        "A claim that `assertion.claims` takes over is larger than 4 KiB, or all are larger than 16 KiB, as JSON; the "
+        "log says which. Take over a part of it, or groups by way of `issuers[].groups.map`."
+    ),
     Reason.UPSTREAM_UNREACHABLE: (
         "No server of the route accepts connections, or none passes `upstream.health`. The log names the cause."
     ),

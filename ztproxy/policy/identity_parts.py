@@ -36,6 +36,8 @@ class TokenPart(msgspec.Struct, frozen=True):
     bound_key: str | None
     issued_at: str | None
     expires_at: str
+    groups: tuple[str, ...]
+    roles: tuple[str, ...]
 
 
 def _time(seconds: float) -> str:
@@ -72,4 +74,6 @@ def token_part(token: Token) -> TokenPart:
         token.bound_key,
         _time(token.issued_at) if token.issued_at is not None else None,
         _time(token.expires_at),
+        token.groups,
+        token.roles,
     )

@@ -121,11 +121,13 @@ def example() -> Admitted:
         subject="alice",
         audience=("ztproxy",),
         claims=claims,
-        kind="bearer",
+        kind="jwt",
         bound_to=None,
         issued_at=1788249600.0,
         expires_at=1788253200.0,
         key_id="2026-08",
+        groups=("clerks",),
+        roles=("reader",),
     )
     arrived = Arrived(
         request_id="01k3zq6x5f8w2m4t7r9v",

@@ -98,7 +98,10 @@ class TokenPart(Part):
     subject: Annotated[Text, Meta(description="The claim sub; unique within its issuer only.")]
     audience: Annotated[list[str], Meta(description="The claim aud, always as a list.")]
     claims: Annotated[dict[str, Any], Meta(description="All claims as the issuer signed them.")]
-    kind: Annotated[Text, Meta(description="What kind of token it is: bearer.")]
+    kind: Annotated[
+        Text,
+        Meta(description="jwt, access (typ at+jwt, RFC 9068), opaque (by introspection) or session (a browser's)."),
+    ]
     bound_to: Annotated[
         str | None,
         Meta(
@@ -111,6 +114,10 @@ class TokenPart(Part):
     ]
     issued_at: Annotated[Time | None, Meta(description="The claim iat, RFC 3339 in UTC.")]
     expires_at: Annotated[Time, Meta(description="The claim exp, RFC 3339 in UTC.")]
+    groups: Annotated[
+        list[str], Meta(description="The groups that the issuer's `groups` make of its claims; [] if none.")
+    ]
+    roles: Annotated[list[str], Meta(description="The roles that these groups have there; [] if none.")]
 
 
 class InputDocument(Part):

@@ -12,6 +12,8 @@ import msgspec
 
 LONGEST_KEY = 128
 LONGEST_VALUE = 256 * 1024
+FIRST_VERSION_BITS = 48
+"""A record's first version is so many random bits: one that is made again under a key is not taken for the first."""
 MOST_OWNERS = 8
 """Octets; and owners of one record. More is a bug of who asks."""
 
@@ -21,7 +23,7 @@ class Record(msgspec.Struct, frozen=True):
 
     value: bytes
     version: int
-    """Another one after each change."""
+    """Anything at first, and one more after each change."""
     until: float
 
 
@@ -78,6 +80,9 @@ class Records(Protocol):
             most: how many.
             now: the time.
         """
+
+    async def count(self, kind: bytes, now: float) -> int:
+        """How many records of a kind there are; what ended a moment ago may still be among them."""
 
     async def close(self) -> None:
         """Give back what was taken."""

@@ -1,11 +1,12 @@
 """Records in the memory of one process: gone with it, and seen by no other."""
 
+import secrets
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from ztproxy.store.records import Page, Record, RecordsUnavailableError, checked
+from ztproxy.store.records import FIRST_VERSION_BITS, Page, Record, RecordsUnavailableError, checked
 
 _OVERHEAD = 512
 """Octets that a record takes beside its value, about."""
@@ -37,7 +38,6 @@ class MemoryRecords:
         """A heap; an entry whose record ends later now, or is gone, says nothing."""
         self._number: dict[int, int] = {}
         self._octets: dict[int, int] = {}
-        self._version = 0
 
     async def get(self, key: bytes, now: float) -> Record | None:
         """See `Records`."""
@@ -51,8 +51,7 @@ class MemoryRecords:
         if key in self._kept:
             return False
         self._take_room(key, 1, len(value) + _OVERHEAD)
-        self._version += 1
-        self._kept[key] = _Kept(Record(value, self._version, until), tuple(owners))
+        self._kept[key] = _Kept(Record(value, secrets.randbits(FIRST_VERSION_BITS), until), tuple(owners))
         for owner in owners:
             self._owned.setdefault(owner, set()).add(key)
         heappush(self._ends, (until, key))
@@ -65,8 +64,7 @@ class MemoryRecords:
         if kept is None or now >= kept.record.until or kept.record.version != version:
             return False
         self._take_room(key, 0, len(value) - len(kept.record.value))
-        self._version += 1
-        kept.record = Record(value, self._version, until)
+        kept.record = Record(value, version + 1, until)
         heappush(self._ends, (until, key))
         if len(self._ends) > 4 * len(self._kept) + 64:
             self._ends = [(one.record.until, at) for at, one in self._kept.items()]
@@ -94,6 +92,11 @@ class MemoryRecords:
         records = tuple((key, self._kept[key].record) for key in here)
         counting = tuple((key, record) for key, record in records if now < record.until)
         return Page(counting, here[-1] if len(keys) > most else None)
+
+    async def count(self, kind: bytes, now: float) -> int:
+        """See `Records`."""
+        self._sweep(now)
+        return self._number.get(kind[0], 0)
 
     async def close(self) -> None:
         """See `Records`."""

@@ -29,12 +29,14 @@ class RequestHead:
         self._rewrite = None if route.rewrite is None else rewriting(route.rewrite)
         self._statements = statements
         self._forward_token = route.forward_token
+        self._exchanges = route.token_exchange is not None
         self._preserve_host = route.served_by.preserve_host
 
     def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
         """The head, its empty line included; `host` is the server's, as Host names it.
 
-        Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`.
+        Refuses what no stage should have let through: `internal-error`, `request-ambiguous` or `policy-malformed`; and
+        with `assertion-too-large` whom it cannot tell the server about.
         """
         arrived = authorized.arrived
         path = arrived.path if self._rewrite is None else self._rewrite(arrived.path)
@@ -46,12 +48,15 @@ class RequestHead:
             return Refusal(Reason.REQUEST_AMBIGUOUS, "a request to switch protocols has no content", close=True)
         if self._preserve_host:
             host = arrived.authority
+        statement = self._statements.of(authorized)
+        if isinstance(statement, Refusal):
+            return statement
         parts = [
             f"{arrived.method} {target} HTTP/1.1\r\nHost: ".encode("ascii"),
             host,
             b"\r\n",
             self._lines(arrived),
-            self._statements.of(authorized),
+            statement,
             self._set,
             arrived.request_id.encode("ascii"),
         ]
@@ -59,6 +64,10 @@ class RequestHead:
             wrong = self._add(parts, authorized.decision.headers)
             if wrong is not None:
                 return wrong
+        if self._exchanges and authorized.token is not None:
+            if not re.fullmatch(rb"[A-Za-z0-9._~+/=-]+", authorized.credentials):
+                return Refusal(Reason.INTERNAL_ERROR, cause="no token was obtained for the upstream")
+            parts += (b"\r\nAuthorization: Bearer ", authorized.credentials)
         if self._forward_token and authorized.token is not None:
             _add_token(parts, authorized, authorized.token)
         parts.append(_framing(authorized))

@@ -1,8 +1,5 @@
-"""The key that assertions are signed with: made at first start, published as a JSON Web Key Set."""
+"""A key that assertions are signed with: made at first start, published by its public half."""
 
-import base64
-import hashlib
-import json
 import os
 import stat
 from pathlib import Path
@@ -12,21 +9,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ztproxy.store.private_file import create_private
 from ztproxy.upstream.files import UnusableFileError
+from ztproxy.upstream.public_key import public_key
 
 NO_KEYS = b'{"keys":[]}'
-_COORDINATE = 32
 
 
 class SigningKey:
-    """An ES256 key, its identifier (RFC 7638) and its public half as a JSON Web Key Set (RFC 7517)."""
+    """An ES256 key, its public half as it is published, and its identifier."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         self.private = private
-        numbers = private.public_key().public_numbers()
-        public = {"crv": "P-256", "kty": "EC", "x": _encoded(numbers.x), "y": _encoded(numbers.y)}
-        thumbprint = hashlib.sha256(json.dumps(public, separators=(",", ":"), sort_keys=True).encode()).digest()
-        self.kid = base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode()
-        self.jwks = json.dumps({"keys": [public | {"use": "sig", "alg": "ES256", "kid": self.kid}]}).encode()
+        self.public = public_key(private.public_key().public_numbers())
+        self.kid = self.public["kid"]
 
 
 def load_or_create(path: Path) -> SigningKey:
@@ -37,7 +31,15 @@ def load_or_create(path: Path) -> SigningKey:
     """
     try:
         if not path.exists():
-            _create(path)
+            create(path)
+    except OSError as wrong:
+        raise UnusableFileError(path, f"the assertion key cannot be made or read ({wrong.strerror})") from None
+    return load(path)
+
+
+def load(path: Path) -> SigningKey:
+    """The key in a PEM file. Raises `UnusableFileError` as `load_or_create` does, and where there is none."""
+    try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(65536)
@@ -56,13 +58,9 @@ def load_or_create(path: Path) -> SigningKey:
     return SigningKey(key)
 
 
-def _create(path: Path) -> None:
+def create(path: Path) -> None:
     """Write a new key whole or not at all; where another process was first, its key stays."""
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     create_private(path, pem)
-
-
-def _encoded(number: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(_COORDINATE, "big")).rstrip(b"=").decode()

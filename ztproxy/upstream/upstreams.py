@@ -12,12 +12,13 @@ from ztproxy.model import Authorized
 from ztproxy.spiffe.workload import Workload
 from ztproxy.turn import turn_of
 from ztproxy.upstream.addresses import Lookup, look_up
-from ztproxy.upstream.assertion import Assertions
+from ztproxy.upstream.assertion import Assertions, tellings
 from ztproxy.upstream.deadlines import Deadlines
+from ztproxy.upstream.key_ring import load_ring
 from ztproxy.upstream.member import QueueState, ServerState
 from ztproxy.upstream.published import Begin, Published, Shared, Started, changed
 from ztproxy.upstream.redirecting import redirecting
-from ztproxy.upstream.signing_key import NO_KEYS, load_or_create
+from ztproxy.upstream.signing_key import NO_KEYS
 from ztproxy.upstream.statement import Statements
 
 
@@ -44,6 +45,7 @@ class Upstreams:
         random: Callable[[], float] = chance.random,
         lookup: Lookup = look_up,
         workload: Workload | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> Self:
         """Read keys and certificates, make keys that are absent; nothing is connected to before `start`.
 
@@ -55,6 +57,7 @@ class Upstreams:
             random: numbers in [0, 1), for choices and jitter.
             lookup: asks for the addresses of names.
             workload: our SVID and the bundles of trust domains.
+            wall: seconds since 1970; for what files are still good for.
 
         Raises:
             UnusableFileError: naming a file that cannot be used.
@@ -63,8 +66,9 @@ class Upstreams:
         loop = loop or asyncio.get_running_loop()
         assertions, jwks = None, NO_KEYS
         if settings.assertion is not None:
-            key = load_or_create(settings.assertion.key)
-            assertions, jwks = Assertions(key, settings.assertion.issuer, settings.assertion.lifetime), key.jwks
+            told = settings.assertion
+            keys = load_ring(told, wall())
+            assertions, jwks = Assertions(keys, told.issuer, told.lifetime, tellings(settings)), keys.jwks
         routes: dict[str, Published] = {}
         deadlines = Deadlines(loop, _shortest(settings), lambda now: _sweep(routes, now))
         shared = Shared(

@@ -68,6 +68,8 @@ class Provider(abc.ABC):
 
     authorities: Path
     """PEM: who vouches for its TLS certificate."""
+    scope = "openid email profile groups"
+    """What to ask for so that all is told."""
 
     def __init__(self, folder: Path, authority: Authority, applications: Sequence[Application]) -> None:
         self.folder = folder / type(self).__name__.lower()

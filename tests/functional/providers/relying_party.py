@@ -41,7 +41,7 @@ class RelyingParty:
             "client_id": self.application.client_id,
             "redirect_uri": CALLBACK,
             "response_type": "code",
-            "scope": "openid email profile groups",
+            "scope": self.provider.scope,
             "state": "some-state",
             "nonce": self.nonce,
             "code_challenge": challenge,
