@@ -44,10 +44,19 @@ def application(fleet: Steered, address: Address, token: str | None) -> web.Appl
         code = 409 if made.problems else 200
         return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
 
+    async def refresh(request: web.Request) -> web.Response:
+        issuer = request.query.get("issuer")
+        if issuer is not None and issuer not in fleet.issuers():
+            raise web.HTTPNotFound(text=f"no issuer {issuer} is configured\n")
+        made = await fleet.refresh(issuer)
+        code = 502 if made.failed else 200
+        return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
+
     application = web.Application(middlewares=[_guard(address, token)], client_max_size=MOST_CONTENT)
     application.router.add_get("/status", status)
     application.router.add_get("/metrics", metrics)
     application.router.add_post("/reload", reload)
+    application.router.add_post("/issuers/refresh", refresh)
     return application
 
 

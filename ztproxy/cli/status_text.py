@@ -8,11 +8,18 @@ from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus,
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 Row = Sequence[str]
+_ISSUERS = ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE")
 
 
 def lines(status: FleetStatus) -> Iterator[str]:
     """What `ztproxy status` prints; nothing that a file or an answer holds can steer the terminal."""
-    return (_plain(line) for line in _lines(status))
+    return (plain(line) for line in _lines(status))
+
+
+def issuer_lines(status: FleetStatus) -> Iterator[str]:
+    """What `ztproxy issuers list` prints."""
+    rows = [_issuer(one, status.at) for one in status.issuers]
+    return (plain(line) for line in (aligned([_ISSUERS, *rows]) if rows else ("no issuers",)))
 
 
 def _lines(status: FleetStatus) -> Iterator[str]:
@@ -25,7 +32,7 @@ def _lines(status: FleetStatus) -> Iterator[str]:
         if body := list(rows):
             yield ""
             yield title
-            yield from (f"  {line}" for line in _aligned([head, *body]))
+            yield from (f"  {line}" for line in aligned([head, *body]))
     yield ""
     yield from (f"{name:<12}{said}" for name, said in _facts(status))
 
@@ -44,8 +51,7 @@ def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     yield "policy", ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"), policies
     listeners = ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners)
     yield "listeners", ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"), listeners
-    issuers = (_issuer(one, now) for one in status.issuers)
-    yield "issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), issuers
+    yield "issuers", _ISSUERS, (_issuer(one, now) for one in status.issuers)
     certificates = (
         (one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates
     )
@@ -116,13 +122,15 @@ def _server(one: ServerStatus) -> Row:
     return one.route, one.server, state, *map(str, counts)
 
 
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+def aligned(rows: Sequence[Row]) -> Iterator[str]:
+    """A table's lines: each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text with nothing in it that could steer a terminal."""
     return "".join(one if one.isprintable() else "?" for one in text)
 
 

@@ -82,6 +82,12 @@ class Workers:
         answers = await asyncio.gather(*(member.ask(what, ANSWER_TIME) for member in members))
         return list(zip(members, answers, strict=True))
 
+    async def refresh(self, issuer: str | None) -> Sequence[tuple[Member, bytes | None]]:
+        """Have all that serve ask one issuer, or all, now; what each says, None for those that did not answer."""
+        members = self.ready()
+        answers = await asyncio.gather(*(member.refresh(issuer) for member in members))
+        return list(zip(members, answers, strict=True))
+
     async def snapshots(self) -> Sequence[bytes]:
         """The counters of all, and of those that are gone what they counted."""
         for member, snapshot in await self.ask("snapshot"):

@@ -101,5 +101,13 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
     body: bytes
 
 
-ToWorker = Prepare | Commit | Abort | Drain | Reopen | Ask
+class Refresh(msgspec.Struct, frozen=True, tag=True):
+    """Ask issuers now, whatever was tried a moment ago. Answered by a `Reply` with a list of `Refreshed`, in JSON."""
+
+    number: int
+    issuer: str | None
+    """Its name; None: all of them."""
+
+
+ToWorker = Prepare | Commit | Abort | Drain | Reopen | Ask | Refresh
 FromWorker = Prepared | Failed | Committed | Drained | Reply

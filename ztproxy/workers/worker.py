@@ -36,6 +36,7 @@ from ztproxy.workers.messages import (
     Prepare,
     Prepared,
     Question,
+    Refresh,
     Reopen,
     Reply,
     ToWorker,
@@ -94,11 +95,15 @@ class Worker:
                 self._drain(message.seconds)
             case Reopen():
                 self._server.reopen_logs()
+            case Refresh():
+                self._keep(asyncio.get_running_loop().create_task(self._refresh(message)))
             case Ask():
                 self._channel.send(Reply(message.number, self._answer(message.what)))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._in_turn(coroutine))
+        self._keep(asyncio.get_running_loop().create_task(self._in_turn(coroutine)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -161,6 +166,10 @@ class Worker:
         if self._prepared is not None:
             made, self._prepared = self._prepared[1], None
             await made.close(self._others())
+
+    async def _refresh(self, told: Refresh) -> None:
+        """Not in turn: what is being prepared takes over what was found when it comes to serve."""
+        self._channel.send(Reply(told.number, msgspec.json.encode(await self._server.refresh(told.issuer))))
 
     def _drain(self, seconds: float) -> None:
         """Accept no more, finish what runs, and end; told again, end at once."""
