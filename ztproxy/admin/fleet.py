@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from ztproxy.admin.pages import Fleet
+from ztproxy.admin.sessions import Lines, Listing, Revoked, Revoking
 from ztproxy.identity.refreshing import Refreshed
 
 
@@ -51,6 +52,12 @@ class Steered(Fleet, Protocol):
 
     async def refresh(self, issuer: str | None) -> IssuersRefreshed:
         """Ask one issuer, or all, now, in all workers; one at a time."""
+
+    async def sessions(self, wanted: Listing) -> Lines:
+        """Some of the open sessions."""
+
+    async def revoke(self, wanted: Revoking) -> Revoked:
+        """End sessions, in all workers at once."""
 
     async def reload(self, cause: str) -> Reloaded:
         """Take up changed files in all workers or in none."""

@@ -11,6 +11,7 @@ import msgspec
 
 from ztproxy.cli.asking import add_arguments, admin_or_exit
 from ztproxy.cli.common import COULD_NOT, DONE, FOUND
+from ztproxy.cli.tables import aligned, plain
 from ztproxy.config.values import Address
 
 if TYPE_CHECKING:
@@ -100,8 +101,6 @@ def _expect(code: int, address: Address, *wanted: int) -> None:
 
 def _lines(made: "IssuersRefreshed") -> Iterator[str]:
     """A row for each issuer, and for each answer that workers did not share."""
-    from ztproxy.cli.status_text import aligned, plain  # noqa: PLC0415 - see above
-
     found: dict[Refreshed, list[str]] = {}
     silent = [str(worker.worker) for worker in made.workers if worker.issuers is None]
     for worker in made.workers:

@@ -1,13 +1,13 @@
 """The status for a person: what is wrong first, then a table for each kind of thing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from ztproxy.cli.tables import Row, aligned, plain
 from ztproxy.observe.fleet import FleetStatus
 from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus, WorkloadStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-Row = Sequence[str]
 _ISSUERS = ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE")
 
 
@@ -80,6 +80,10 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"
         yield "memo", f"{share}, {memo.entries} entries"
+    if (sessions := status.sessions) is not None:
+        open_now = "number not known" if sessions.open is None else f"{sessions.open} open"
+        state = "" if sessions.up else ", does not answer"
+        yield "sessions", f"{open_now} in {sessions.storage}{state}; {sessions.begun} begun so far"
     if (load := status.load) is not None:
         state = "refusing new work" if load.overloaded else "taking new work"
         refused = sum(load.refused.values())
@@ -120,18 +124,6 @@ def _server(one: ServerStatus) -> Row:
     state = "unhealthy" if not one.healthy else "left out" if one.ejected else "ok"
     counts = one.in_flight, one.connections, one.requests, one.failures, one.retries
     return one.route, one.server, state, *map(str, counts)
-
-
-def aligned(rows: Sequence[Row]) -> Iterator[str]:
-    """A table's lines: each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def plain(text: str) -> str:
-    """The text with nothing in it that could steer a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _span(seconds: float) -> str:

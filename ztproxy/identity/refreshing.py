@@ -7,6 +7,13 @@ import msgspec
 from ztproxy.identity.keys import Key
 
 
+class Refreshing(msgspec.Struct, frozen=True, tag="refresh-issuers"):
+    """Ask issuers now, whatever was tried a moment ago. Answered by a list of `Refreshed`."""
+
+    issuer: str | None
+    """Its name; None: all of them."""
+
+
 class Refreshed(msgspec.Struct, frozen=True):
     """One issuer, asked by one worker."""
 

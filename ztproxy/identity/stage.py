@@ -89,7 +89,7 @@ class Identity:
         }
         issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in configured.items()}
-        sessions = storing.build(settings)
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
@@ -216,7 +216,7 @@ class Identity:
             return await self._bearers.rejudge(token, now, monotonic)
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         certificate, demands = right.certificate, self._demands.get(right.route)
@@ -229,7 +229,10 @@ class Identity:
         revocation = self._revocation.get(right.listener)
         if revocation is None:
             return None
-        found = revocation.check(certificate, now)
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:

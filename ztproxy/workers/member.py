@@ -7,12 +7,14 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from ztproxy.workers.channel import Channel, from_worker
 from ztproxy.workers.messages import (
     Abort,
+    Act,
+    Action,
     Ask,
     Commit,
     Committed,
@@ -23,14 +25,12 @@ from ztproxy.workers.messages import (
     Prepare,
     Prepared,
     Question,
-    Refresh,
     Reopen,
     Reply,
 )
 
 PREPARE_TIME = 120.0
 COMMIT_TIME = 30.0
-REFRESH_TIME = 30.0
 """Seconds."""
 _NOT_FOR_WORKERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 """What the service manager said to the supervisor alone."""
@@ -108,22 +108,21 @@ class Member:
 
     async def ask(self, what: Question, timeout: float) -> bytes | None:  # noqa: ASYNC109 - None is the answer then
         """Ask a question; None when no answer comes within so many seconds."""
-        return await self._put(lambda number: Ask(number, what), timeout)
+        return await self._put(Ask(self._asked + 1, what), timeout)
 
-    async def refresh(self, issuer: str | None) -> bytes | None:
-        """Have it ask one issuer, or all, now; None when no answer comes in time."""
-        return await self._put(lambda number: Refresh(number, issuer), REFRESH_TIME)
+    async def act(self, action: Action, timeout: float) -> bytes | None:  # noqa: ASYNC109 - likewise
+        """Have something done; None when nobody says within so many seconds what came of it."""
+        return await self._put(Act(self._asked + 1, action), timeout)
 
-    async def _put(self, question: Callable[[int], Ask | Refresh], seconds: float) -> bytes | None:
+    async def _put(self, question: Ask | Act, timeout: float) -> bytes | None:  # noqa: ASYNC109 - likewise
         if self._channel.closed:
             return None
-        self._asked += 1
-        number = self._asked
+        self._asked = number = question.number
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._questions[number] = answer
-        self._channel.send(question(number))
+        self._channel.send(question)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout):
                 return await answer
         except (TimeoutError, WorkerLostError):
             return None

@@ -8,17 +8,20 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ztproxy.admin.observed import Observed
+from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
+from ztproxy.identity.refreshing import Refreshed, Refreshing
 from ztproxy.observe import Metrics
 from ztproxy.observe.lag import LoopLag
 from ztproxy.parts import StartError
@@ -27,6 +30,8 @@ from ztproxy.summary import summary
 from ztproxy.workers.channel import Channel, to_worker
 from ztproxy.workers.messages import (
     Abort,
+    Act,
+    Action,
     Ask,
     Commit,
     Committed,
@@ -36,13 +41,13 @@ from ztproxy.workers.messages import (
     Prepare,
     Prepared,
     Question,
-    Refresh,
     Reopen,
     Reply,
     ToWorker,
 )
 from ztproxy.workers.readiness import unready
 from ztproxy.workers.readings import changed, state_of
+from ztproxy.workers.sessions import listed, revoked
 
 GC_THRESHOLD = 50_000
 """Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
@@ -95,10 +100,10 @@ class Worker:
                 self._drain(message.seconds)
             case Reopen():
                 self._server.reopen_logs()
-            case Refresh():
-                self._keep(asyncio.get_running_loop().create_task(self._refresh(message)))
             case Ask():
                 self._channel.send(Reply(message.number, self._answer(message.what)))
+            case Act():
+                self._keep(asyncio.get_running_loop().create_task(self._act(message)))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._keep(asyncio.get_running_loop().create_task(self._in_turn(coroutine)))
@@ -167,10 +172,6 @@ class Worker:
             made, self._prepared = self._prepared[1], None
             await made.close(self._others())
 
-    async def _refresh(self, told: Refresh) -> None:
-        """Not in turn: what is being prepared takes over what was found when it comes to serve."""
-        self._channel.send(Reply(told.number, msgspec.json.encode(await self._server.refresh(told.issuer))))
-
     def _drain(self, seconds: float) -> None:
         """Accept no more, finish what runs, and end; told again, end at once."""
         if self._draining is not None:
@@ -199,6 +200,24 @@ class Worker:
 
     def _take_up(self, generation: Generation) -> Callable[[], None]:
         return self._observed.take_up(generation.parts, generation.access, generation.decisions)
+
+    async def _act(self, told: Act) -> None:
+        self._channel.send(Reply(told.number, msgspec.json.encode(await self._acted(told.action))))
+
+    async def _acted(self, action: Action) -> Lines | Revoked | Sequence[Refreshed] | None:
+        serving = self._server.serving
+        sessions = None if serving is None else serving.parts.identity.sessions
+        match action:
+            case Listing():
+                return await listed(sessions, action, time.time())
+            case Revoking():
+                return await revoked(sessions, action, time.time())
+            case Refreshing():
+                return await self._server.refresh(action.issuer)
+            case Forgetting():
+                if sessions is not None:
+                    sessions.doubt()
+                return None
 
     def _answer(self, what: Question) -> bytes:
         match what:
