@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ztproxy.config.sessions import Sessions as SessionSettings
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.entry import Entry
 from ztproxy.identity.sessions.navigation import is_navigation
@@ -55,6 +56,7 @@ class Sessions:
         self._settings = settings
         self._binds = settings.bind_certificate
         self._clients = clients
+        self._groups: Mapping[str, GroupMapping] = {}
         self._remembered: OrderedDict[bytes, Entry] = OrderedDict()
         """By the SHA-256 of the identifier."""
         self._by_name: dict[str, bytes] = {}
@@ -214,6 +216,10 @@ class Sessions:
         self.upkeep.used(entry, now)
         return None
 
+    def group_by(self, mappings: Mapping[str, GroupMapping]) -> None:
+        """What each issuer's claims mean for groups and roles."""
+        self._groups = mappings
+
     def take_over(self, previous: "Sessions") -> None:
         """Go on with the sessions of the configuration before, where both keep them in the same place."""
         if self._settings.place == previous._settings.place:  # noqa: SLF001 - one of its own kind
@@ -267,7 +273,7 @@ class Sessions:
                 self._forget(key)
                 return None
             if entry is None:
-                entry = Entry(self, key, record, session)
+                entry = Entry(self, key, record, session, self._groups.get(session.issuer))
                 if digest is not None:
                     self._remember(digest, entry)
             else:
