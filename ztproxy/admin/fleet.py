@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from ztproxy.admin.pages import Fleet
+from ztproxy.admin.sessions import Lines, Listing, Revoked, Revoking
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -22,6 +23,12 @@ class Steered(Fleet, Protocol):
 
     async def unready(self) -> list[str]:
         """What is not ready; empty when all is."""
+
+    async def sessions(self, wanted: Listing) -> Lines:
+        """Some of the open sessions."""
+
+    async def revoke(self, wanted: Revoking) -> Revoked:
+        """End sessions, in all workers at once."""
 
     async def reload(self, cause: str) -> Reloaded:
         """Take up changed files in all workers or in none."""

@@ -1,18 +1,18 @@
 """The status for a person: what is wrong first, then a table for each kind of thing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from ztproxy.cli.tables import Row, aligned, plain
 from ztproxy.observe.fleet import FleetStatus
 from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus, WorkloadStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-Row = Sequence[str]
 
 
 def lines(status: FleetStatus) -> Iterator[str]:
     """What `ztproxy status` prints; nothing that a file or an answer holds can steer the terminal."""
-    return (_plain(line) for line in _lines(status))
+    return (plain(line) for line in _lines(status))
 
 
 def _lines(status: FleetStatus) -> Iterator[str]:
@@ -25,7 +25,7 @@ def _lines(status: FleetStatus) -> Iterator[str]:
         if body := list(rows):
             yield ""
             yield title
-            yield from (f"  {line}" for line in _aligned([head, *body]))
+            yield from (f"  {line}" for line in aligned([head, *body]))
     yield ""
     yield from (f"{name:<12}{said}" for name, said in _facts(status))
 
@@ -74,6 +74,10 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"
         yield "memo", f"{share}, {memo.entries} entries"
+    if (sessions := status.sessions) is not None:
+        open_now = "number not known" if sessions.open is None else f"{sessions.open} open"
+        state = "" if sessions.up else ", does not answer"
+        yield "sessions", f"{open_now} in {sessions.storage}{state}; {sessions.begun} begun so far"
     if (load := status.load) is not None:
         state = "refusing new work" if load.overloaded else "taking new work"
         refused = sum(load.refused.values())
@@ -114,16 +118,6 @@ def _server(one: ServerStatus) -> Row:
     state = "unhealthy" if not one.healthy else "left out" if one.ejected else "ok"
     counts = one.in_flight, one.connections, one.requests, one.failures, one.retries
     return one.route, one.server, state, *map(str, counts)
-
-
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _span(seconds: float) -> str:

@@ -68,6 +68,10 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
             if url is not None and urlsplit(url).scheme != "https" and not url.startswith(SCHEME):
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+        if issuer.introspection is not None:
+            if issuer.issuer.startswith(SCHEME):
+                yield ("issuers", index, "introspection"), "a trust domain is not asked about tokens"
+            yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
 def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -143,6 +147,13 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
         yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
     if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    named = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in named]
+    if len(asked) > 1:
+        wrong = (
+            f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
+        )
+        yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
     domains = workload_checks.accepted(settings)
     for position, file in enumerate(route.authorities or ()):

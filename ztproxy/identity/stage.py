@@ -3,31 +3,20 @@
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
-from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
-from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
 from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.claims import Expected
+from ztproxy.identity.configured import ConfiguredIssuer
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import (
-    MetadataStore,
-    fetch_keys,
-    fetch_metadata,
-    place_of_keys,
-    saved_keys,
-    saved_metadata,
-)
+from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.exchanging import exchangers_of
-from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -61,11 +50,10 @@ class Identity:
         self,
         demands: Mapping[str, Demands],
         knowledge: Knowledge,
-        stores: Sequence[KeyStore],
+        issuers: Mapping[str, ConfiguredIssuer],
         bearers: Bearers,
         clock: Clock,
         *,
-        metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
         sessions: Sessions | None = None,
         logins: Logins | None = None,
@@ -74,8 +62,9 @@ class Identity:
         self._demands = demands
         self._knowledge = knowledge
         self._revocation = knowledge.listeners
-        self._stores = stores
-        self.metadata = metadata
+        self._issuers = issuers
+        self._stores = [one.keys for one in issuers.values() if one.verifies]
+        self.metadata = {name: one.metadata for name, one in issuers.items()}
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
@@ -90,23 +79,21 @@ class Identity:
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings, workload)
-        asked = {
-            issuer.issuer: _Asked(issuer, settings, clock)
+        logging_in = {login.issuer for login in settings.login}
+        configured = {
+            issuer.issuer: ConfiguredIssuer(issuer, settings.state, clock, logs_in=issuer.issuer in logging_in)
             for issuer in settings.issuers
             if not issuer.issuer.startswith(SCHEME)
         }
-        issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
-        issuers |= svid_issuers(settings, workload)
-        metadata = {name: one.metadata for name, one in asked.items()}
-        sessions = storing.build(settings)
+        issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
+        metadata = {name: one.metadata for name, one in configured.items()}
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
-            stores,
+            configured,
             Bearers(issuers),
             clock,
-            metadata=metadata,
             possession=possession_of(settings, clock.wall),
             sessions=sessions,
             logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
@@ -118,21 +105,18 @@ class Identity:
         for one in self._kept():
             if not one.taken_over:
                 one.load()
-        for store in self._stores:
-            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
+        for issuer in self._issuers.values():
+            issuer.start()
         self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
         if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
             self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
-        known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
-        for store in self._stores:
-            if before := known.get(store.issuer):
-                store.take_over(before.standing())
-        for issuer, metadata in self.metadata.items():
-            if earlier := previous.metadata.get(issuer):
-                metadata.take_over(earlier.standing())
+        known = previous._issuers  # noqa: SLF001 - likewise
+        for name, issuer in self._issuers.items():
+            if before := known.get(name):
+                issuer.take_over(before)
         self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
@@ -140,8 +124,8 @@ class Identity:
     async def close(self) -> None:
         """Stop fetching and looking at files."""
         await self._knowledge.close()
-        for one in self._kept():
-            await one.close()
+        for issuer in self._issuers.values():
+            await issuer.close()
         for exchanger in self.exchangers.values():
             await exchanger.close()
         if self._possession is not None:
@@ -158,8 +142,8 @@ class Identity:
 
     def _kept(self) -> Iterator[Kept[Any]]:
         """All that is kept of issuers."""
-        yield from self._stores
-        yield from self.metadata.values()
+        for issuer in self._issuers.values():
+            yield from issuer.kept
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -211,7 +195,7 @@ class Identity:
             return None
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         certificate, demands = right.certificate, self._demands.get(right.route)
@@ -224,7 +208,10 @@ class Identity:
         revocation = self._revocation.get(right.listener)
         if revocation is None:
             return None
-        found = revocation.check(certificate, now)
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -373,35 +360,3 @@ def _logins(
     clock: Clock,
 ) -> Logins:
     return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
-
-
-class _Asked:
-    """An issuer's servers, and what is asked of them."""
-
-    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
-        name = issuer.issuer
-        self._issuer, self._settings, self._clock = issuer, settings, clock
-        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
-        self.metadata = MetadataStore(
-            name,
-            partial(fetch_metadata, self._fetcher, name),
-            saved_metadata(settings.state / "metadata", name),
-            issuer.max_stale,
-            clock,
-            source=(name, issuer.authorities),
-        )
-
-    def trusted(self) -> TrustedIssuer:
-        """What the verdict on its tokens rests on."""
-        issuer = self._issuer
-        store = KeyStore(
-            issuer.issuer,
-            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
-            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-            issuer.max_stale,
-            self._clock,
-            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-        )
-        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
-        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
-        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

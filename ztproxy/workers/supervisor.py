@@ -11,6 +11,7 @@ from itertools import chain
 import msgspec
 
 from ztproxy.admin.fleet import Reloaded
+from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, placed
 from ztproxy.edge.binding import BindError
 from ztproxy.observe.fleet import Reloads, WorkerLine
@@ -26,6 +27,8 @@ from ztproxy.workers.watching import Watch
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the workers."""
+
+_SILENT = "no worker says what came of it: look at `ztproxy status`, and ask again"
 
 
 class CannotStartError(Exception):
@@ -192,6 +195,19 @@ class Supervisor:
             else:
                 found |= dict.fromkeys(msgspec.json.decode(answer, type=list[str]))
         return list(found) if self._workers.ready() else ["no worker serves"]
+
+    async def sessions(self, wanted: Listing) -> Lines:
+        """Some of the open sessions."""
+        answer = await self._workers.act(wanted)
+        return Lines(problem=_SILENT) if answer is None else msgspec.json.decode(answer, type=Lines)
+
+    async def revoke(self, wanted: Revoking) -> Revoked:
+        """End sessions, in all workers at once."""
+        answer = await self._workers.act(wanted)
+        await self._workers.act_all(Forgetting())
+        revoked = Revoked(problem=_SILENT) if answer is None else msgspec.json.decode(answer, type=Revoked)
+        say(f"sessions revoked: {revoked.ended}" + (f"; {revoked.problem}" if revoked.problem else ""))
+        return revoked
 
     async def reload(self, cause: str, how: How = "read") -> Reloaded:
         """Take up changed files in all workers or in none."""

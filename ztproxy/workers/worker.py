@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ztproxy.admin.observed import Observed
+from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
@@ -27,6 +29,8 @@ from ztproxy.summary import summary
 from ztproxy.workers.channel import Channel, to_worker
 from ztproxy.workers.messages import (
     Abort,
+    Act,
+    Action,
     Ask,
     Commit,
     Committed,
@@ -42,6 +46,7 @@ from ztproxy.workers.messages import (
 )
 from ztproxy.workers.readiness import unready
 from ztproxy.workers.readings import changed, state_of
+from ztproxy.workers.sessions import listed, revoked
 
 GC_THRESHOLD = 50_000
 """Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
@@ -96,6 +101,10 @@ class Worker:
                 self._server.reopen_logs()
             case Ask():
                 self._channel.send(Reply(message.number, self._answer(message.what)))
+            case Act():
+                task = asyncio.get_running_loop().create_task(self._act(message))
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._in_turn(coroutine))
@@ -190,6 +199,22 @@ class Worker:
 
     def _take_up(self, generation: Generation) -> Callable[[], None]:
         return self._observed.take_up(generation.parts, generation.access, generation.decisions)
+
+    async def _act(self, told: Act) -> None:
+        self._channel.send(Reply(told.number, msgspec.json.encode(await self._acted(told.action))))
+
+    async def _acted(self, action: Action) -> Lines | Revoked | None:
+        serving = self._server.serving
+        sessions = None if serving is None else serving.parts.identity.sessions
+        match action:
+            case Listing():
+                return await listed(sessions, action, time.time())
+            case Revoking():
+                return await revoked(sessions, action, time.time())
+            case Forgetting():
+                if sessions is not None:
+                    sessions.doubt()
+                return None
 
     def _answer(self, what: Question) -> bytes:
         match what:

@@ -40,8 +40,6 @@ class Logins(msgspec.Struct, frozen=True):
         context = Context(issuers, routes, hosts_of(settings.routes), sessions, sessions.records, sessions.ring, clock)
         refresh = IssuerRefresh(context)
         sessions.upkeep.refresh_by(refresh)
-        mappings = {name: issuer.trusted.expected.groups for name, issuer in issuers.items()}
-        sessions.group_by({name: mapping for name, mapping in mappings.items() if mapping is not None})
         return cls(context, refresh)
 
     @property

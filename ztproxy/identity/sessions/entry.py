@@ -16,7 +16,7 @@ class Entry:
         """Who looked it up: what was found under another configuration does not count."""
         self.key = key
         self.name = name_of(key)
-        self._mapping = mapping
+        self.mapping = mapping
         self.token: Token = token_of(session, key, mapping)
         self.session = session
         self.version = record.version
@@ -32,7 +32,7 @@ class Entry:
     def saw(self, record: Record, session: Session) -> None:
         """The store has another version of it."""
         if session.claims != self.session.claims or session.issued_at != self.session.issued_at:
-            self.token = token_of(session, self.key, self._mapping)
+            self.token = token_of(session, self.key, self.mapping)
         self.session, self.version, self.until = session, record.version, record.until
 
     def end(self) -> None:

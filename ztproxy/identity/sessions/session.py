@@ -77,7 +77,7 @@ def name_of(key: bytes) -> str:
 
 
 def token_of(session: Session, key: bytes, mapping: GroupMapping | None = None) -> Token:
-    """What the stages see of a session; `mapping` says what its issuer's claims mean for groups and roles."""
+    """What the stages see of a session; `mapping`: of its issuer's groups, where there is one."""
     groups, roles = NOWHERE if mapping is None else mapping.of(session.claims)
     said = msgspec.json.encode((session.claims, session.audience, session.issued_at), order="deterministic")
     return Token(
