@@ -238,10 +238,10 @@ class Identity:
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
         demands, token = self._demands[identified.route], identified.token
-        asked = self._challenged(refusal, identified.arrived, demands)
-        if self._logins is None or demands.login is None or (token is not None and token.session is None):
-            return asked
-        return await self._logins.step_up(identified, asked)
+        met: Met = refusal
+        if self._logins is not None and demands.login is not None and (token is None or token.session is not None):
+            met = await self._logins.step_up(identified, refusal)
+        return self._challenged(met, identified.arrived, demands) if isinstance(met, Refusal) else met
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -307,9 +307,10 @@ class Identity:
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        met: Met = refusal
         if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-            return await self._logins.required(routed)
-        return self._challenged(refusal, routed.arrived, demands)
+            met = await self._logins.required(routed)
+        return self._challenged(met, routed.arrived, demands) if isinstance(met, Refusal) else met
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
