@@ -310,6 +310,7 @@ def authorized(
     token: Token | None = None,
     headers: Fields = (),
     route: str = "app",
+    credentials: bytes = b"",
     **changes: Any,
 ) -> Authorized:
     """A request as the policy let it through; made here because no policy takes part."""
@@ -320,6 +321,7 @@ def authorized(
         token=token,
         limit=None,
         decision=Decision(allow=True, headers=headers),
+        credentials=credentials,
     )
 
 

@@ -17,6 +17,7 @@ from ztproxy.edge.contexts import build as build_contexts
 from ztproxy.edge.load import Load
 from ztproxy.edge.resident import resident_memory
 from ztproxy.identity import Identity, IdentityConfigError
+from ztproxy.identity.exchanging import exchanging
 from ztproxy.limits import Limits
 from ztproxy.model import Admitted, Answer, Authorized, Preflight, Reason, Refusal, Refused
 from ztproxy.observe import DecisionLog
@@ -77,10 +78,10 @@ class Parts(msgspec.Struct, frozen=True):
         fields = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=%d" % kept))
         reserved = Reserved({JWKS: always(Answer(200, fields, self.upstreams.jwks())), **self.identity.reserved})
         routes = self.settings.routes
-        return readable(
-            Pipeline(by_listener.build(routes, self.settings.listeners), self.identity, self.limits, policy, reserved),
-            routes,
+        pipeline = Pipeline(
+            by_listener.build(routes, self.settings.listeners), self.identity, self.limits, policy, reserved
         )
+        return readable(exchanging(pipeline, self.identity.exchangers), routes)
 
     def take_over(self, previous: "Parts") -> None:
         """Go on from what the parts that served before know: issuers' keys, buckets' levels, how servers stand."""

@@ -130,6 +130,18 @@ async def test_a_slow_server_holds_up_no_request_but_the_first_and_that_for_a_bo
     assert isinstance(ended.value.value, Refusal)
 
 
+async def test_nobody_waits_for_a_server_that_has_failed_before(world):
+    identity = await world.knowing(crl_urls=[world.publisher.url("/ca.crl")])
+    await settle(identity)
+    world.publisher.handlers["/ca.crl"] = world.publisher.hang
+    world.clock.advance(10)
+    the_list(identity).ask()
+    assert the_list(identity)._running is not None
+    with pytest.raises(StopIteration) as ended:
+        identity.identify(world.routed(certificate=world.shown(LEAF), listener="127.0.0.1:8443")).send(None)
+    assert isinstance(ended.value.value, Refusal)
+
+
 async def test_a_slow_server_is_not_waited_for_without_end(world, monkeypatch):
     monkeypatch.setattr(published_list, "FETCH_TIME", 0.05)
     world.publisher.handlers["/ca.crl"] = world.publisher.hang
@@ -277,7 +289,7 @@ async def test_a_reload_goes_on_from_what_is_known(world):
     url = world.publisher.publish("/ca.crl", ROOT.crl(LEAF))
     before = await world.knowing(crl_urls=[url])
     await settle(before)
-    after = await world.knowing(crl_urls=[url], on_unknown="allow", started=False)
+    after = await world.knowing(crl_urls=[url], on_unknown="allow", refresh="2h", started=False)
     after.take_over(before)
     await after.start()
     with pytest.raises(StopIteration) as ended:

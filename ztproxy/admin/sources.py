@@ -1,5 +1,6 @@
 """What the parts of a worker say of themselves, in the words of a status."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from ztproxy.identity.sessions.service import Sessions
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
+    BundleStatus,
     CertificateStatus,
     IssuerStatus,
     Judging,
@@ -32,8 +34,10 @@ from ztproxy.observe.status import (
     ServerStatus,
     SessionsStatus,
     StreamsStatus,
+    WorkloadStatus,
 )
 from ztproxy.parts import Parts
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import Upstreams
 
 
@@ -74,6 +78,7 @@ class BasisOf:
             tuple(_issuer(store, now) for store in parts.identity.stores),
             self._certificates,
             tuple(_revocation(parts)),
+            None if parts.workload is None else _workload(parts.workload),
         )
 
 
@@ -117,6 +122,20 @@ def _questions(parts: Parts) -> dict[str, int]:
         "failed": sum(one.failed for one in asked),
         "left_out": sum(one.left_out for one in asked),
     }
+
+
+def _workload(workload: Workload) -> WorkloadStatus:
+    svid = workload.svid
+    return WorkloadStatus(
+        workload.source,
+        None if svid is None else svid.spiffe_id,
+        None if svid is None else svid.not_before,
+        None if svid is None else svid.not_after,
+        tuple(
+            BundleStatus(name, len(bundle.authorities), len(json.loads(bundle.keys)["keys"]), bundle.since)
+            for name, bundle in workload.bundles.items()
+        ),
+    )
 
 
 def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:

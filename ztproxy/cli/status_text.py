@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from ztproxy.cli.tables import Row, aligned, plain
 from ztproxy.observe.fleet import FleetStatus
-from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus
+from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus, WorkloadStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -65,6 +65,8 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         buckets = f"{limits.buckets} buckets in the workers"
         state = {True: "answers", False: f"does not answer; {buckets}", None: buckets}[limits.up]
         yield "limits", f"{limits.storage}, {state}"
+    if (workload := status.workload) is not None:
+        yield "workload", _workload(workload, now)
     if (proofs := status.proofs) is not None:
         state = {True: "answers", False: "does not answer", None: f"{proofs.kept} remembered"}[proofs.up]
         yield "proofs", f"{proofs.storage}, {state}"
@@ -98,13 +100,18 @@ def _issuer(one: IssuerStatus, now: float) -> Row:
     )
 
 
+def _workload(one: WorkloadStatus, now: float) -> str:
+    ours = "no SVID of our own" if one.not_after is None else f"{one.spiffe_id}, good for {_in(one.not_after - now)}"
+    bundles = ", ".join(f"{bundle.trust_domain} ({bundle.authorities} authorities)" for bundle in one.bundles)
+    return f"{ours}; from {one.source}; bundles of {bundles}"
+
+
 def _revocation(one: RevocationStatus, now: float) -> Row:
     ocsp = one.kind == "ocsp"
     left = ("-" if ocsp else "never") if one.next_update is None else _in(one.next_update - now)
     made = "never" if one.this_update is None else _ago(now - one.this_update)
     state = f"{one.failures} failures" if one.failures else "ok"
-    source = f"{one.source} (delta)" if one.kind == "delta" else one.source
-    return one.listener, one.authority, source, str(one.revoked), made, left, state
+    return one.listener, one.authority, one.source, str(one.revoked), made, left, state
 
 
 def _server(one: ServerStatus) -> Row:

@@ -2,18 +2,18 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ztproxy.config import workload_checks
-from ztproxy.config.assertions import RouteAssertion
 from ztproxy.config.binding_checks import binding_contradictions
 from ztproxy.config.login_checks import login_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings, is_local_host, is_published
 from ztproxy.config.spiffe_ids import SCHEME
+from ztproxy.config.telling_checks import telling_contradictions
 from ztproxy.config.values import Secret, segments
 
 Place = tuple[str | int, ...]
@@ -43,7 +43,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
         yield from _secret(settings.dpop.password, ("dpop", "password"))
         yield from _secret(settings.dpop.secret, ("dpop", "secret"))
     yield from _sticky(settings)
-    yield from _assertions(settings)
+    yield from telling_contradictions(settings)
     if settings.decisions.required and settings.logs.decisions is None:
         yield ("decisions", "required"), "decisions are required, but `logs.decisions` names no file to record them in"
 
@@ -68,6 +68,10 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
             if url is not None and urlsplit(url).scheme != "https" and not url.startswith(SCHEME):
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+        if issuer.introspection is not None:
+            if issuer.issuer.startswith(SCHEME):
+                yield ("issuers", index, "introspection"), "a trust domain is not asked about tokens"
+            yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
 def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -143,6 +147,13 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
         yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
     if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    named = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in named]
+    if len(asked) > 1:
+        wrong = (
+            f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
+        )
+        yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
     domains = workload_checks.accepted(settings)
     for position, file in enumerate(route.authorities or ()):
@@ -203,22 +214,3 @@ def _sticky(settings: Settings) -> Iterator[tuple[Place, str]]:
             if others != servers:
                 at = ("routes", index, "upstream", "sticky")
                 yield at, f"the route {name} has a cookie {sticky.cookie} on {host} too, for other servers"
-
-
-def _assertions(settings: Settings) -> Iterator[tuple[Place, str]]:
-    """Nothing is told where nobody signs, and no groups where no issuer has any."""
-    listed: list[tuple[Place, Mapping[str, str]]] = []
-    if settings.assertion is not None:
-        listed.append((("assertion", "claims"), settings.assertion.claims))
-    for index, route in enumerate(settings.routes):
-        if route.assertion == RouteAssertion():
-            continue
-        at: Place = ("routes", index, "assertion")
-        if settings.assertion is None:
-            yield at, "there is no `assertion` section, so nothing is signed for any upstream"
-        listed.append(((*at, "claims"), route.assertion.claims or {}))
-    grouped = any(issuer.groups is not None for issuer in settings.issuers)
-    for at, claims in listed:
-        for name, source in claims.items():
-            if source in ("token.groups", "token.roles") and not grouped:
-                yield (*at, name), "no issuer has `groups`, so there are never any"

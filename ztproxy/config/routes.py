@@ -14,6 +14,7 @@ from ztproxy.config.section import Section
 from ztproxy.config.sizes import Size
 from ztproxy.config.spiffe_ids import SpiffePattern
 from ztproxy.config.streams import WEBSOCKET, Streams, UpgradeName
+from ztproxy.config.token_exchange import TokenExchange
 from ztproxy.config.upstreams import Upstream
 from ztproxy.config.values import FieldName, HostPattern, InputFile, PathPrefix
 
@@ -56,6 +57,7 @@ class Route(Section):
     """Protocols that a request may switch to; h2c is never one."""
     streams: Streams = Streams()
     assertion: RouteAssertion = RouteAssertion()
+    token_exchange: TokenExchange | None = None
     forward_token: bool = False
     """Pass the verified bearer token on to the upstream."""
     policy_headers: tuple[FieldName, ...] = ()
@@ -73,6 +75,20 @@ class Route(Section):
             for path in self.paths:
                 if not self.rewrite.covers(path):
                     raise ValueError(f"`rewrite.prefix` {self.rewrite.prefix} does not cover the route's path {path}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token_exchange is None:
+            return self
+        if self.forward_token:
+            raise ValueError("`forward_token` passes the caller's token on, `token_exchange` another in its place")
+        if "token" not in self.require:
+            raise ValueError("`token_exchange` needs a token of each caller: say it in `require`")
+        if self.redirect is not None:
+            raise ValueError("`token_exchange` is for an upstream")
+        if b"authorization" in folded(self.policy_headers):
+            raise ValueError("`policy_headers` names Authorization, which `token_exchange` sets")
         return self
 
     @model_validator(mode="after")

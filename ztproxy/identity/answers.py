@@ -112,8 +112,10 @@ class Answers:
         return case.first
 
     def take_over(self, before: "Answers") -> None:
-        """Go on with what is known of the same authority's certificates."""
-        for subject, case in before._cases.items():  # noqa: SLF001 - one of its own kind
+        """Go on with what is known of the same authority's certificates, unless a nonce has come to be required."""
+        if self._client.nonce == "require" != before._client.nonce:  # noqa: SLF001 - one of its own kind
+            return
+        for subject, case in before._cases.items():  # noqa: SLF001 - likewise
             own = self._cases.get(subject)
             if case.answer is None or (own is not None and own.answer is not None):
                 continue

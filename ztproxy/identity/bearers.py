@@ -1,4 +1,7 @@
-"""Bearer tokens verified by a key of the issuer that they name, then by their claims; remembered by their hash."""
+"""Bearer tokens verified by a key of the issuer that they name, then by their claims; remembered by their hash.
+
+Those that say nothing by themselves are verified by asking the one issuer that is asked on their route.
+"""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -7,7 +10,9 @@ import msgspec
 
 from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.identity.claims import accept
-from ztproxy.identity.tokens import UnverifiedToken, malformed, take_apart
+from ztproxy.identity.introspected import Said
+from ztproxy.identity.introspection import Introspector
+from ztproxy.identity.tokens import UnverifiedToken, is_opaque, malformed, take_apart
 from ztproxy.identity.trusted import Remembered, TrustedIssuer
 from ztproxy.model import Reason, Refusal, Token
 
@@ -54,12 +59,15 @@ class Bearers:
     ) -> Token | Refusal:
         """Verify a token by a key of its issuer, which must be among those `counting` before anything is fetched.
 
-        Suspends only while the issuer's keys are fetched, which is bounded. Refuses with a reason that starts with
-        `TOKEN_`, or `ISSUER_KEYS_UNAVAILABLE`.
+        Suspends only while the issuer's keys are fetched or it is asked about the token, which is bounded. Refuses with
+        a reason that starts with `TOKEN_`, or `ISSUER_KEYS_UNAVAILABLE`, or `INTROSPECTION_UNAVAILABLE`.
         """
         unverified = take_apart(token, digest)
         if isinstance(unverified, Refusal):
-            return unverified
+            asked = self._asked(counting)
+            if asked is None or not is_opaque(token):
+                return unverified
+            return self._learnt(token, await asked.ask(token, digest, monotonic), asked)
         name = unverified.issuer
         if name not in counting and unverified.svid_issuer is not None:
             name = unverified.svid_issuer
@@ -70,23 +78,59 @@ class Bearers:
             if name != unverified.svid_issuer:
                 return malformed("The token's `sub` is no SPIFFE ID of its trust domain.")
             unverified = msgspec.structs.replace(unverified, issuer=name)
+        introspection = issuer.introspection
+        asked = introspection if introspection is not None and introspection.settings.tokens == "all" else None
+        if asked is not None and not asked.settings.verify_signatures:
+            return self._learnt(token, await asked.ask(token, digest, monotonic), asked)
         if unverified.algorithm not in issuer.algorithms:
             return Refusal(Reason.TOKEN_ALGORITHM_REFUSED)
-        return await self._verify(unverified, issuer, wall, monotonic)
+        verified = await self._verify(unverified, issuer, wall, monotonic)
+        if isinstance(verified, Refusal):
+            return verified
+        if asked is None:
+            self._remember(verified)
+            return verified.token
+        return self._learnt(token, await asked.confirm(token, verified.token, monotonic), asked, verified)
 
     async def _verify(
         self, unverified: UnverifiedToken, issuer: TrustedIssuer, wall: float, monotonic: float
-    ) -> Token | Refusal:
+    ) -> Remembered | Refusal:
         key = await issuer.store.find(unverified.key_id, unverified.algorithm, wall, monotonic)
         if isinstance(key, Refusal):
             return key
         if not key.verifies(unverified.algorithm, unverified.signed, unverified.signature):
             return Refusal(Reason.TOKEN_SIGNATURE_INVALID)
         token = accept(unverified, key.key_id, issuer.expected, wall)
-        if isinstance(token, Token):
-            ends_at = token.expires_at + issuer.expected.leeway
-            size = len(unverified.signed) + len(unverified.signature)
-            self._remember(Remembered(token, key.identity, issuer.store, ends_at, size))
+        if isinstance(token, Refusal):
+            return token
+        size = len(unverified.signed) + len(unverified.signature)
+        return Remembered(token, key.identity, issuer.store, token.expires_at + issuer.expected.leeway, size)
+
+    def _asked(self, counting: frozenset[str]) -> Introspector | None:
+        """Who is asked about an opaque token; the configuration leaves one at most."""
+        for name in counting:
+            issuer = self._issuers.get(name)
+            if issuer is not None and issuer.introspection is not None:
+                return issuer.introspection
+        return None
+
+    def _learnt(
+        self,
+        presented: bytes,
+        found: tuple[Token, Said] | Refusal,
+        asked: Introspector,
+        verified: Remembered | None = None,
+    ) -> Token | Refusal:
+        """Remember what an issuer said of a token, for as long as its word counts, and its key where one verified it.
+
+        It rests on the time that it was asked at: the answer may have taken long, and is old then.
+        """
+        if isinstance(found, Refusal):
+            return found
+        token, said = found
+        key, store = (b"", asked) if verified is None else (verified.key, verified.store)
+        size = len(presented) + said.size
+        self._remember(Remembered(token, key, store, asked.ends_at(said, token), size, presented))
         return token
 
     def _remember(self, verified: Remembered) -> None:

@@ -6,7 +6,7 @@ No redirects, no proxy of the environment, no cookies, no compression (a few oct
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -15,6 +15,8 @@ from ztproxy.identity.resolving import OwnThreads
 
 MAXIMUM_DOCUMENT = 256 * 1024
 """Octets."""
+Form = Mapping[str, str] | Sequence[tuple[str, str]]
+"""Parameters of a form; as pairs, a name may stand more than once."""
 _OK = 200
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "ztproxy"}
 
@@ -61,7 +63,7 @@ class Fetcher:
             body = await _read(response)
             return Document(body, max_age(response.headers.getall("Cache-Control", [])))
 
-    async def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    async def post(self, url: str, form: Form, headers: Mapping[str, str]) -> Answer:
         """What an https URL answers to a form, whatever its status. The caller bounds the time. Raises `FetchError`.
 
         Where connections are kept open, one may just have been closed there: then the form is sent once more, so it
@@ -108,11 +110,19 @@ class Fetcher:
         )
 
 
-async def _post(
-    session: aiohttp.ClientSession, url: str, form: Mapping[str, str], headers: Mapping[str, str]
-) -> Answer:
+async def _post(session: aiohttp.ClientSession, url: str, form: Form, headers: Mapping[str, str]) -> Answer:
     async with session.post(url, data=form, headers=headers, allow_redirects=False) as response:
-        return Answer(response.status, response.content_type.lower(), await _read(response))
+        try:
+            return Answer(response.status, response.content_type.lower(), await _read(response))
+        finally:
+            _abort(response)
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Break the connection off unless the response has ended: closing it would wait for a server that streams on."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

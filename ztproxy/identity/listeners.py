@@ -64,10 +64,11 @@ class Knowledge:
             await asyncio.sleep(SWEEP_EVERY)
 
     def take_over(self, before: "Knowledge") -> None:
-        """Go on from what is known of authorities whose sources are the same."""
-        for key, authority in self.authorities.items():
-            if (other := before.authorities.get(key)) is not None:
-                authority.take_over(other)
+        """Go on from what is known of authorities that are the same, however they are asked now."""
+        for authority in self.authorities.values():
+            for other in before.authorities.values():
+                if authority.ids == other.ids:
+                    authority.take_over(other)
 
 
 def knowledge_of(settings: Settings, clock: Clock) -> Knowledge:

@@ -3,30 +3,20 @@
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
-from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
-from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
 from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.claims import Expected
+from ztproxy.identity.configured import ConfiguredIssuer
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import (
-    MetadataStore,
-    fetch_keys,
-    fetch_metadata,
-    place_of_keys,
-    saved_keys,
-    saved_metadata,
-)
-from ztproxy.identity.fetching import Fetcher
+from ztproxy.identity.discovery import MetadataStore
+from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -41,6 +31,7 @@ from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
+from ztproxy.identity.token_exchange import Exchanger
 from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.identity.trusted import TrustedIssuer
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
@@ -60,20 +51,21 @@ class Identity:
         self,
         demands: Mapping[str, Demands],
         knowledge: Knowledge,
-        stores: Sequence[KeyStore],
+        issuers: Mapping[str, ConfiguredIssuer],
         bearers: Bearers,
         clock: Clock,
         *,
-        metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
         sessions: Sessions | None = None,
         logins: Logins | None = None,
+        exchangers: Mapping[str, Exchanger] | None = None,
     ) -> None:
         self._demands = demands
         self._knowledge = knowledge
         self._revocation = knowledge.listeners
-        self._stores = stores
-        self.metadata = metadata
+        self._issuers = issuers
+        self._stores = [one.keys for one in issuers.values() if one.verifies]
+        self.metadata = {name: one.metadata for name, one in issuers.items()}
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
@@ -81,31 +73,32 @@ class Identity:
         self.sessions = sessions
         """None where nobody logs in."""
         self._logins = logins
+        self.exchangers: Mapping[str, Exchanger] = exchangers or {}
+        """By route whose upstream gets a token of its own."""
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings, workload)
-        asked = {
-            issuer.issuer: _Asked(issuer, settings, clock)
+        logging_in = {login.issuer for login in settings.login}
+        configured = {
+            issuer.issuer: ConfiguredIssuer(issuer, settings.state, clock, logs_in=issuer.issuer in logging_in)
             for issuer in settings.issuers
             if not issuer.issuer.startswith(SCHEME)
         }
-        issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
-        issuers |= svid_issuers(settings, workload)
-        metadata = {name: one.metadata for name, one in asked.items()}
+        issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
+        metadata = {name: one.metadata for name, one in configured.items()}
         sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
-            stores,
+            configured,
             Bearers(issuers),
             clock,
-            metadata=metadata,
             possession=possession_of(settings, clock.wall),
             sessions=sessions,
             logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
+            exchangers=exchangers_of(settings, metadata, clock),
         )
 
     async def start(self) -> None:
@@ -113,21 +106,18 @@ class Identity:
         for one in self._kept():
             if not one.taken_over:
                 one.load()
-        for store in self._stores:
-            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
+        for issuer in self._issuers.values():
+            issuer.start()
         self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
         if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
             self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
-        known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
-        for store in self._stores:
-            if before := known.get(store.issuer):
-                store.take_over(before.standing())
-        for issuer, metadata in self.metadata.items():
-            if earlier := previous.metadata.get(issuer):
-                metadata.take_over(earlier.standing())
+        known = previous._issuers  # noqa: SLF001 - likewise
+        for name, issuer in self._issuers.items():
+            if before := known.get(name):
+                issuer.take_over(before)
         self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
@@ -135,8 +125,10 @@ class Identity:
     async def close(self) -> None:
         """Stop fetching and looking at files."""
         await self._knowledge.close()
-        for one in self._kept():
-            await one.close()
+        for issuer in self._issuers.values():
+            await issuer.close()
+        for exchanger in self.exchangers.values():
+            await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
         if self.sessions is not None:
@@ -151,8 +143,8 @@ class Identity:
 
     def _kept(self) -> Iterator[Kept[Any]]:
         """All that is kept of issuers."""
-        yield from self._stores
-        yield from self.metadata.values()
+        for issuer in self._issuers.values():
+            yield from issuer.kept
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -207,10 +199,20 @@ class Identity:
         return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
@@ -249,16 +251,22 @@ class Identity:
         )
         if isinstance(token, Refusal):
             return self._challenged(token, arrived, demands)
-        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
             return self._challenged(refusal, arrived, demands)
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        if not proven or self._possession is None:
-            return Identified(arrived, routed.route, certificate, token)
-        told = await self._possession.check(arrived, token)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
+
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
         if isinstance(told, Refusal):
-            return self._challenged(told, arrived, demands)
-        return Identified(arrived, routed.route, certificate, token, told)
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
 
     @staticmethod
     async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
@@ -354,35 +362,3 @@ def _logins(
     clock: Clock,
 ) -> Logins:
     return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
-
-
-class _Asked:
-    """An issuer's servers, and what is asked of them."""
-
-    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
-        name = issuer.issuer
-        self._issuer, self._settings, self._clock = issuer, settings, clock
-        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
-        self.metadata = MetadataStore(
-            name,
-            partial(fetch_metadata, self._fetcher, name),
-            saved_metadata(settings.state / "metadata", name),
-            issuer.max_stale,
-            clock,
-            source=(name, issuer.authorities),
-        )
-
-    def trusted(self) -> TrustedIssuer:
-        """What the verdict on its tokens rests on."""
-        issuer = self._issuer
-        store = KeyStore(
-            issuer.issuer,
-            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
-            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-            issuer.max_stale,
-            self._clock,
-            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-        )
-        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
-        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
-        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

@@ -24,6 +24,7 @@ from ztproxy.observe.status import (
     SessionsStatus,
     StreamsStatus,
     WorkerStatus,
+    WorkloadStatus,
 )
 
 One = TypeVar("One")
@@ -87,6 +88,8 @@ class FleetStatus(msgspec.Struct, frozen=True):
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 def joined(
@@ -126,6 +129,7 @@ def joined(
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
+        workload=_all(_workload, (one.workload for one in bases if one.workload is not None)),
     )
 
 
@@ -227,6 +231,11 @@ def _streams(a: StreamsStatus, b: StreamsStatus) -> StreamsStatus:
     return StreamsStatus(
         _sums(a.open, b.open), _sums(a.opened, b.opened), _sums(a.ended, b.ended), a.refused + b.refused
     )
+
+
+def _workload(a: WorkloadStatus, b: WorkloadStatus) -> WorkloadStatus:
+    """The one that ends first."""
+    return min(a, b, key=lambda one: one.not_after or 0.0)
 
 
 def _sums(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

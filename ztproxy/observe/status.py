@@ -191,6 +191,29 @@ class LogsStatus(msgspec.Struct, frozen=True):
     """Null where there is no decision log."""
 
 
+class BundleStatus(msgspec.Struct, frozen=True):
+    """Whom a trust domain trusts to issue its SVIDs."""
+
+    trust_domain: str
+    authorities: int
+    """0: none of its X509-SVIDs counts."""
+    keys: int
+    """Of its JWT-SVIDs."""
+    since: float
+    """When it came to be as it is."""
+
+
+class WorkloadStatus(msgspec.Struct, frozen=True):
+    """Our workload identity (SPIFFE), and the bundles that vouch for others'."""
+
+    source: str
+    spiffe_id: str | None
+    """Null where we have no SVID."""
+    not_before: float | None
+    not_after: float | None
+    bundles: tuple[BundleStatus, ...]
+
+
 class Basis(msgspec.Struct, frozen=True):
     """What decisions rest on: it changes with a reload, as a whole."""
 
@@ -198,6 +221,8 @@ class Basis(msgspec.Struct, frozen=True):
     issuers: tuple[IssuerStatus, ...]
     certificates: tuple[CertificateStatus, ...]
     revocation: tuple[RevocationStatus, ...]
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 class Judging(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ class RequestHead:
         self._rewrite = None if route.rewrite is None else rewriting(route.rewrite)
         self._statements = statements
         self._forward_token = route.forward_token
+        self._exchanges = route.token_exchange is not None
         self._preserve_host = route.served_by.preserve_host
 
     def write(self, authorized: Authorized, host: bytes) -> bytes | Refusal:
@@ -63,6 +64,10 @@ class RequestHead:
             wrong = self._add(parts, authorized.decision.headers)
             if wrong is not None:
                 return wrong
+        if self._exchanges and authorized.token is not None:
+            if not re.fullmatch(rb"[A-Za-z0-9._~+/=-]+", authorized.credentials):
+                return Refusal(Reason.INTERNAL_ERROR, cause="no token was obtained for the upstream")
+            parts += (b"\r\nAuthorization: Bearer ", authorized.credentials)
         if self._forward_token and authorized.token is not None:
             _add_token(parts, authorized, authorized.token)
         parts.append(_framing(authorized))

@@ -2,7 +2,7 @@
 
 import { interactionPolicy } from "oidc-provider";
 
-const { Check, base } = interactionPolicy;
+const { Check, Prompt, base } = interactionPolicy;
 
 export const PASSWORD = "urn:ztproxy:test:password";
 export const SECOND_FACTOR = "urn:ztproxy:test:second-factor";
@@ -19,6 +19,7 @@ function prompts() {
         : Check.NO_NEED_TO_PROMPT;
     }),
   );
+  policy.add(new Prompt({ name: "select_account", requestable: true }), 0);
   return policy;
 }
 

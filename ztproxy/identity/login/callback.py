@@ -129,7 +129,7 @@ class Callback(msgspec.Struct, frozen=True):
             return fields
         if found.waits_for is not None:
             return await hand_over(self.context, found.waits_for, made, fields, now)
-        return await arrive(self.context, found, fields, now)
+        return await arrive(self.context, arrived, found, fields, now)
 
 
 def denied(said: Denied, found: Transaction, description: str) -> Refusal:

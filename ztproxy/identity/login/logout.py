@@ -15,7 +15,7 @@ from ztproxy.identity.login.answers import home, redirect
 from ztproxy.identity.login.context import Context
 from ztproxy.identity.login.navigation import from_this_host, origin_of
 from ztproxy.identity.login.returning import START, local
-from ztproxy.identity.login.starting import send
+from ztproxy.identity.login.starting import ANOTHER_ACCOUNT, send
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.session import Session
 from ztproxy.model import Answer, Arrived, Fields, Met, Reason, Refusal, WithContent
@@ -77,7 +77,7 @@ class SignOut(msgspec.Struct, frozen=True):
         """To the issuer, to choose another account."""
         if session is None or self.context.counts(session.route, session.issuer, session.client_id) is None:
             return redirect(home(arrived, returns), cleared)
-        met = await send(self.context, arrived, session.route, returns=returns, prompt="select_account")
+        met = await send(self.context, arrived, session.route, returns=returns, prompt=ANOTHER_ACCOUNT)
         return msgspec.structs.replace(met, fields=(*cleared, *met.fields))
 
     def _goodbye(self, arrived: Arrived, session: Session | None) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ztproxy.config.sessions import Sessions as SessionSettings
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.kept import Clock
 from ztproxy.identity.login.navigation import navigates
 from ztproxy.identity.sessions import cookie
@@ -43,6 +44,7 @@ class Sessions:
         settings: as configured.
         clients: what ztproxy is called at each issuer that browsers log in at.
         clock: the time.
+        groups: what their claims say about groups, by issuer that says anything.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Sessions:
         settings: SessionSettings,
         clients: Mapping[str, str],
         clock: Clock,
+        *,
+        groups: Mapping[str, GroupMapping] | None = None,
     ) -> None:
         self.records = records
         self.ring = ring
@@ -66,6 +70,7 @@ class Sessions:
         self._settings = settings
         self._binds = settings.bind_certificate
         self._clients = clients
+        self._groups = groups or {}
         self._remembered = Remembered()
         self.streams = Streams(self, self.upkeep)
 
@@ -262,7 +267,7 @@ class Sessions:
                 self._remembered.forget(key)
                 return None
             if entry is None:
-                entry = Entry(self, key, record, session)
+                entry = Entry(self, key, record, session, self._groups.get(session.issuer))
                 if digest is not None:
                     self._remembered.remember(digest, entry)
             else:

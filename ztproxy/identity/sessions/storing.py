@@ -7,6 +7,7 @@ from ztproxy.config import secrets
 from ztproxy.config.sessions import Sessions as SessionSettings
 from ztproxy.config.settings import Settings
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.groups import mappings_of
 from ztproxy.identity.kept import Clock
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.store.records import Records
@@ -32,7 +33,7 @@ def build(settings: Settings, clock: Clock, report: Callable[[str], None] = _to_
         records = SharedRecords(open_records(settings.sessions, report))
     except (StoreError, ValueError, LookupError, OSError) as wrong:
         raise IdentityConfigError("sessions", str(wrong)) from None
-    return Sessions(records, ring, settings.sessions, clients, clock)
+    return Sessions(records, ring, settings.sessions, clients, clock, groups=mappings_of(settings.issuers))
 
 
 def open_records(settings: SessionSettings, report: Callable[[str], None]) -> Records:
