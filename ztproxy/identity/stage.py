@@ -29,6 +29,7 @@ from ztproxy.identity.proving import possession_of
 from ztproxy.identity.refreshing import Refreshed
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
@@ -303,7 +304,9 @@ class Identity:
             return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+        if may_change(arrived) and (refusal := demands.crossing(arrived)):
+            return refusal
+        return Identified(arrived, routed.route, certificate, session)
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
