@@ -1,5 +1,6 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,8 +26,10 @@ from ztproxy.identity.login.building import login_issuers
 from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
+from ztproxy.identity.refreshing import Refreshed
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
@@ -133,6 +136,23 @@ class Identity:
         if self.sessions is not None:
             await self.sessions.close()
 
+    async def refresh(self, issuer: str | None = None) -> Sequence[Refreshed]:
+        """Ask every issuer now, or one by its name, and wait for the answers: at the operator's word.
+
+        A key that an issuer does not hold any more is gone with the tokens that it verified.
+        """
+        asked = [one for name, one in self._issuers.items() if issuer in (None, name)]
+        found = await asyncio.gather(*(one.refresh() for one in asked))
+        for one in found:
+            self._bearers.forget_said(one.issuer)
+        return found
+
+    def follow(self, serving: "Identity") -> None:
+        """Go by what is known of issuers where requests are served now; for one that ends what it began."""
+        for name, issuer in self._issuers.items():
+            if newer := serving._issuers.get(name):  # noqa: SLF001 - one of its own kind
+                issuer.take_over(newer)
+
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
         now = self._clock.wall()
@@ -187,12 +207,14 @@ class Identity:
             now: seconds since 1970.
         """
         monotonic = self._clock.monotonic()
-        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+        return [self._rejudged(right, now) or await self._token_over(right, now, monotonic) for right in rights]
 
-    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+    async def _token_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
         token, demands = right.token, self._demands.get(right.route)
-        if token is None or token.session is None:
+        if token is None:
             return None
+        if token.session is None:
+            return await self._bearers.rejudge(token, now, monotonic)
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
         return await self.sessions.streams.still(token, now, monotonic)
@@ -282,7 +304,9 @@ class Identity:
             return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+        if may_change(arrived) and (refusal := demands.crossing(arrived)):
+            return refusal
+        return Identified(arrived, routed.route, certificate, session)
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
