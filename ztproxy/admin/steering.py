@@ -47,6 +47,14 @@ def application(fleet: Steered, address: Address, token: str | None) -> web.Appl
         code = 409 if made.problems else 200
         return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
 
+    async def refresh(request: web.Request) -> web.Response:
+        issuer = request.query.get("issuer")
+        if issuer is not None and issuer not in fleet.issuers():
+            raise web.HTTPNotFound(text=f"no issuer {issuer} is configured\n")
+        made = await fleet.refresh(issuer)
+        code = 502 if made.failed else 200
+        return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
+
     async def sessions(request: web.Request) -> web.Response:
         wanted = await _asked(request, Listing)
         return web.Response(body=msgspec.json.encode(await fleet.sessions(wanted)), content_type="application/json")
@@ -59,6 +67,7 @@ def application(fleet: Steered, address: Address, token: str | None) -> web.Appl
     application.router.add_get("/status", status)
     application.router.add_get("/metrics", metrics)
     application.router.add_post("/reload", reload)
+    application.router.add_post("/issuers/refresh", refresh)
     application.router.add_post("/sessions", sessions)
     application.router.add_post("/sessions/revoke", revoke)
     return application

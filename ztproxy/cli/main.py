@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         assertion,
         config,
         demo,
+        issuers,
         policy,
         reload,
         run,
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="ztproxy", description=_DESCRIPTION, epilog=_EXIT_CODES, allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"ztproxy {ztproxy.__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, reload, status, sessions, demo, config, policy, assertion):
+    for module in (run, reload, status, issuers, sessions, demo, config, policy, assertion):
         module.register(commands)
     text = "print the versions of the program, its engine and its TLS library"
     version = commands.add_parser("version", help=text, description=text)

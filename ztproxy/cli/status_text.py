@@ -8,11 +8,18 @@ from ztproxy.observe.fleet import FleetStatus
 from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus, WorkloadStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+_ISSUERS = ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE")
 
 
 def lines(status: FleetStatus) -> Iterator[str]:
     """What `ztproxy status` prints; nothing that a file or an answer holds can steer the terminal."""
     return (plain(line) for line in _lines(status))
+
+
+def issuer_lines(status: FleetStatus) -> Iterator[str]:
+    """What `ztproxy issuers list` prints."""
+    rows = [_issuer(one, status.at) for one in status.issuers]
+    return (plain(line) for line in (aligned([_ISSUERS, *rows]) if rows else ("no issuers",)))
 
 
 def _lines(status: FleetStatus) -> Iterator[str]:
@@ -44,8 +51,7 @@ def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     yield "policy", ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"), policies
     listeners = ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners)
     yield "listeners", ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"), listeners
-    issuers = (_issuer(one, now) for one in status.issuers)
-    yield "issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), issuers
+    yield "issuers", _ISSUERS, (_issuer(one, now) for one in status.issuers)
     certificates = (
         (one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ztproxy.edge.binding import BindError
+from ztproxy.identity.refreshing import Refreshing
 from ztproxy.observe.fleet import WorkerLine
 from ztproxy.observe.snapshot import Gathered
 from ztproxy.workers.backoff import Backoff
@@ -19,6 +20,7 @@ SILENT = 30.0
 ANSWER_TIME = 2.0
 """Seconds that a worker may take to answer for /readyz, status and metrics."""
 ACTION_TIME = 60.0
+REFRESH_TIME = 30.0
 """Seconds that it may take to do what an operator asks."""
 END_TIME = 5.0
 """Seconds that a worker has to end after its drain is over."""
@@ -82,6 +84,12 @@ class Workers:
         """Put a question to all that run; None where no answer came in time."""
         members = self.members()
         answers = await asyncio.gather(*(member.ask(what, ANSWER_TIME) for member in members))
+        return list(zip(members, answers, strict=True))
+
+    async def refresh(self, issuer: str | None) -> Sequence[tuple[Member, bytes | None]]:
+        """Have all that serve ask one issuer, or all, now; what each says, None for those that did not answer."""
+        members = self.ready()
+        answers = await asyncio.gather(*(member.act(Refreshing(issuer), REFRESH_TIME) for member in members))
         return list(zip(members, answers, strict=True))
 
     async def act(self, action: Action) -> bytes | None:

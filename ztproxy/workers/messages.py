@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from ztproxy.admin.sessions import Forgetting, Listing, Revoking
+from ztproxy.identity.refreshing import Refreshing
 from ztproxy.spiffe.workload import Workload
 
 Question = Literal["ping", "status", "snapshot", "unready"]
@@ -95,7 +96,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     what: Question
 
 
-Action = Listing | Revoking | Forgetting
+Action = Listing | Revoking | Forgetting | Refreshing
 """What may take its time. Its answer is JSON."""
 
 

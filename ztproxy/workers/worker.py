@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
+from ztproxy.identity.refreshing import Refreshed, Refreshing
 from ztproxy.observe import Metrics
 from ztproxy.observe.lag import LoopLag
 from ztproxy.parts import StartError
@@ -102,12 +103,12 @@ class Worker:
             case Ask():
                 self._channel.send(Reply(message.number, self._answer(message.what)))
             case Act():
-                task = asyncio.get_running_loop().create_task(self._act(message))
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
+                self._keep(asyncio.get_running_loop().create_task(self._act(message)))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._in_turn(coroutine))
+        self._keep(asyncio.get_running_loop().create_task(self._in_turn(coroutine)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -203,7 +204,7 @@ class Worker:
     async def _act(self, told: Act) -> None:
         self._channel.send(Reply(told.number, msgspec.json.encode(await self._acted(told.action))))
 
-    async def _acted(self, action: Action) -> Lines | Revoked | None:
+    async def _acted(self, action: Action) -> Lines | Revoked | Sequence[Refreshed] | None:
         serving = self._server.serving
         sessions = None if serving is None else serving.parts.identity.sessions
         match action:
@@ -211,6 +212,8 @@ class Worker:
                 return await listed(sessions, action, time.time())
             case Revoking():
                 return await revoked(sessions, action, time.time())
+            case Refreshing():
+                return await self._server.refresh(action.issuer)
             case Forgetting():
                 if sessions is not None:
                     sessions.doubt()
