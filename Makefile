@@ -54,6 +54,7 @@ peers: $(VENV)/.test ## what the functional tests run against and are judged by:
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
 	sh docs/examples/upstream/build.sh
 	npm ci --prefix tests/functional/accessibility --no-audit --no-fund
+	sh tests/functional/keycloak/fetch.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 
 $(COMPILED): $(VENV)/.test

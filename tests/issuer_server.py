@@ -7,6 +7,7 @@ async with World(tmp_path) as world:
 """
 
 import asyncio
+import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -23,6 +24,7 @@ from ztproxy.model import Arrived, Certificate, Connection, Identified, Refusal,
 
 KEYS = "/keys"
 DISCOVERY = "/.well-known/openid-configuration"
+INTROSPECTION = "/introspect"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -48,6 +50,10 @@ class IssuerServer:
         self.keys: list[dict[str, Any]] | None = None
         """Published instead of its own key."""
         self.headers: dict[str, str] = {}
+        self.opaque: dict[str, Any] = {}
+        """What it says of tokens that say nothing by themselves; of others that they are not active."""
+        self.forms: list[dict[str, Any]] = []
+        """What came to its introspection endpoint."""
         self.port = 0
         self._clock, self._algorithm, self._kid = clock, algorithm, kid
         certificate, key = authority.server().write(folder, f"issuer-{id(self)}")
@@ -82,6 +88,20 @@ class IssuerServer:
             await self._runner.cleanup()
             self._runner = None
 
+    def issue(self, **claims: Any) -> bytes:
+        """The value of an Authorization field with an opaque token."""
+        token = secrets.token_urlsafe(24)
+        good = {"active": True, "client_id": "app", "token_type": "Bearer"}
+        self.opaque[token] = good | self.tokens.claims(**claims)
+        return b"Bearer " + token.encode()
+
+    async def _introspect(self, request: web.Request) -> web.StreamResponse:
+        form = dict(await request.post())
+        self.forms.append(form | {"authorization": request.headers.get("Authorization")})
+        if request.headers.get("Authorization") != "Basic enRwcm94eTpub3QtYS1zZWNyZXQ=":
+            raise web.HTTPUnauthorized
+        return web.json_response(self.opaque.get(str(form["token"]), {"active": False}))
+
     def metadata(self) -> dict[str, Any]:
         return {"issuer": self.url, "jwks_uri": self.url + KEYS}
 
@@ -94,6 +114,8 @@ class IssuerServer:
         if request.path == KEYS:
             keys = [self.tokens.jwk()] if self.keys is None else self.keys
             return web.json_response({"keys": keys}, headers=self.headers)
+        if request.path == INTROSPECTION and request.method == "POST":
+            return await self._introspect(request)
         raise web.HTTPNotFound
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
@@ -129,6 +151,13 @@ class World(AsyncExitStack):
             "algorithms": ["RS256", "ES256", "EdDSA"],
             "authorities": [self.authority_file],
         } | options
+
+    def introspection(self, server: IssuerServer, **options: Any) -> dict[str, Any]:
+        """The section that has it asked about tokens."""
+        secret = self.folder / "introspection-secret"
+        secret.write_text("not-a-secret\n")
+        endpoint = {"endpoint": server.url + INTROSPECTION}
+        return endpoint | {"client_id": "ztproxy", "client_secret": {"file": secret}} | options
 
     def settings(self, issuers: list[dict[str, Any]], **options: Any) -> Settings:
         sections: dict[str, Any] = {

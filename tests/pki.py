@@ -186,6 +186,11 @@ class Authority:
         leaf = self.issue(common_name, eku=None)
         return Leaf(_as_version_1(leaf.certificate, self.key), leaf.key, self.intermediates)
 
+    def numbered(self, serial: int, common_name: str = "numbered") -> Leaf:
+        """A leaf with any serial number; `cryptography` makes none of more than 159 bits."""
+        leaf = self.issue(common_name)
+        return Leaf(_renumbered(leaf.certificate, self.key, serial), leaf.key, self.intermediates)
+
     def crl(
         self,
         *revoked: Leaf | x509.Certificate | int,
@@ -316,12 +321,24 @@ def _elements(content: bytes) -> list[bytes]:
     return found
 
 
-def _as_version_1(certificate: x509.Certificate, signer: Any) -> x509.Certificate:
-    """The same certificate without version and extensions, signed anew (`cryptography` builds none but version 3)."""
+def _fields(certificate: x509.Certificate) -> list[bytes]:
     outer = certificate.tbs_certificate_bytes
-    start = 2 + (outer[1] & 0x7F) if outer[1] & 0x80 else 2
-    fields = [element for element in _elements(outer[start:]) if element[0] not in (0xA0, 0xA3)]
+    return _elements(outer[2 + (outer[1] & 0x7F) if outer[1] & 0x80 else 2 :])
+
+
+def _signed(fields: Sequence[bytes], algorithm: bytes, signer: Any) -> x509.Certificate:
     body = _tlv(0x30, b"".join(fields))
     signature = signer.sign(body, ec.ECDSA(hashes.SHA256()))
-    algorithm = fields[1]
     return x509.load_der_x509_certificate(_tlv(0x30, body + algorithm + _tlv(0x03, b"\0" + signature)))
+
+
+def _renumbered(certificate: x509.Certificate, signer: Any, serial: int) -> x509.Certificate:
+    fields = _fields(certificate)
+    number = _tlv(0x02, serial.to_bytes(serial.bit_length() // 8 + 1, "big"))
+    return _signed([fields[0], number, *fields[2:]], fields[2], signer)
+
+
+def _as_version_1(certificate: x509.Certificate, signer: Any) -> x509.Certificate:
+    """The same certificate without version and extensions, signed anew (`cryptography` builds none but version 3)."""
+    fields = [element for element in _fields(certificate) if element[0] not in (0xA0, 0xA3)]
+    return _signed(fields, fields[1], signer)

@@ -45,6 +45,8 @@ class Reason(Enum):
     TOKEN_AUDIENCE_MISMATCH = ("token-audience-mismatch", 401, "The token was made for another audience.")
     TOKEN_ALGORITHM_REFUSED = ("token-algorithm-refused", 401, "The token's algorithm is not allowed for its issuer.")
     TOKEN_BINDING_MISMATCH = ("token-binding-mismatch", 401, "The token is bound to another key.")
+    TOKEN_TYPE_REFUSED = ("token-type-refused", 401, "The token is no access token, and only those count here.")
+    TOKEN_INACTIVE = ("token-inactive", 401, "The token's issuer says that it does not count, or no more.")
     LOGIN_REQUIRED = ("login-required", 401, "You have to log in here.")
     LOGIN_FAILED = ("login-failed", 403, "The login did not succeed.")
     STEP_UP_FAILED = ("step-up-failed", 403, "The login is not as strong or as recent as this needs.")
@@ -64,6 +66,7 @@ class Reason(Enum):
     PROOF_STORE_UNAVAILABLE = ("proof-store-unavailable", 503, "Whether the proof was used before cannot be told.")
     STEP_UP_REQUIRED = ("step-up-required", 401, "This needs a stronger or a more recent login.")
     ISSUER_KEYS_UNAVAILABLE = ("issuer-keys-unavailable", 503, "The issuer's keys could not be fetched.")
+    INTROSPECTION_UNAVAILABLE = ("introspection-unavailable", 503, "The token's issuer could not be asked about it.")
     ISSUER_UNAVAILABLE = ("issuer-unavailable", 503, "The identity provider cannot be reached: no new logins now.")
 
     POLICY_DENIED = ("policy-denied", 403, "The policy does not allow this request.")

@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import ClientCertificates, Listener, Settings, is_local, is_local_host
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.parts import Parts
+from ztproxy.spiffe.workload import Workload
 from ztproxy.writable import unwritable
 
 
@@ -20,8 +22,10 @@ def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
     for listener, address in zip(settings.listeners, addresses, strict=True):
         yield f"listening on {listener.protocol}://{address}  {_trust(listener)}"
     for issuer in settings.issuers:
-        keys = issuer.jwks_uri or "discovery"
+        keys = issuer.jwks_uri or ("its bundle" if issuer.issuer.startswith(SCHEME) else "discovery")
         yield f"issuer {issuer.issuer}  audiences {', '.join(issuer.audiences)}, {'/'.join(issuer.algorithms)}, {keys}"
+    if parts.workload is not None:
+        yield _workload(parts.workload)
     yield from parts.identity.summary()
     where = settings.policy.path if settings.policy.engine == "embedded" else settings.policy.server.url
     revision = parts.engine.revision[:12]
@@ -32,6 +36,12 @@ def summary(parts: Parts, addresses: Sequence[str]) -> Iterator[str]:
         yield f"route {route.name}  {hosts} → {_destination(route)}, requires {demands}"
     for warning in warnings(parts):
         yield f"warning: {warning}"
+
+
+def _workload(workload: Workload) -> str:
+    ours = "no SVID of our own" if workload.svid is None else workload.svid.spiffe_id
+    bundles = ", ".join(f"{name} ({len(bundle.authorities)})" for name, bundle in workload.bundles.items())
+    return f"workload {ours}  from {workload.source}, bundles (authorities) of {bundles}"
 
 
 def _destination(route: Route) -> str:
@@ -47,7 +57,7 @@ def _trust(listener: Listener) -> str:
     version = listener.minimum_version or ("1.2" if asked.mode == "off" else "1.3")
     if asked.mode == "off":
         return f"TLS {version} or newer, no client certificates"
-    files = ", ".join(file.name for file in asked.authorities)
+    files = ", ".join((*(file.name for file in asked.authorities), *asked.trust_domains))
     return f"TLS {version} or newer, client certificates {asked.mode}, of {files}, {_revocation(asked)}"
 
 

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(SPEC is None, reason="needs c
 ANCHOR = "TrustAnchorRootCertificate"
 
 AUTHORITY = "It is an authority's own certificate, which is nobody's as a client."
-POLICIES = "An authority of its chain demands that it name a policy, and no policy is known (`edge/contexts.py`)."
+POLICIES = "An authority of its chain demands that it name a policy, and no policy is known (`spiffe/tls.py`)."
 ROLLOVER = "A list is for the name and the key that issued a certificate; this one is by the same name's other key."
 INDIRECT = "A list by somebody else than the certificate's authority says nothing here (indirect lists)."
 BY_NAME = "Its distribution point has a name in a directory; only URLs are understood."

@@ -81,6 +81,7 @@ async def test_the_basis_of_decisions(parts):
     (revocation,) = basis.revocation
     assert (revocation.listener, revocation.authority) == ("127.0.0.1:8443", "CN=Clients")
     assert revocation.this_update <= now < revocation.next_update
+    assert (revocation.kind, "/" in revocation.source, revocation.failures) == ("list", False, 0)
 
 
 async def test_no_path_of_a_file_is_told_to_metrics(parts, tmp_path):

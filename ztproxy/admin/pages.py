@@ -80,5 +80,6 @@ def _of_the_whole(fleet: Fleet) -> Iterator[Reading]:
     yield series.RELOADS, ("ok",), reloads.succeeded
     yield series.RELOADS, ("failed",), reloads.failed
     yield series.RELOAD_FAILING, (), bool(reloads.problems)
+    yield series.IDENTITY_STALE, (), bool(reloads.identity)
     if reloads.last_success is not None:
         yield series.RELOADED, (), reloads.last_success

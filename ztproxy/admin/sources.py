@@ -1,5 +1,6 @@
 """What the parts of a worker say of themselves, in the words of a status."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +14,11 @@ from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.known import known
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
+    BundleStatus,
     CertificateStatus,
     IssuerStatus,
     Judging,
@@ -29,9 +32,12 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
+    WorkloadStatus,
 )
 from ztproxy.parts import Parts
+from ztproxy.spiffe.workload import Workload
 from ztproxy.upstream import Upstreams
 
 
@@ -72,6 +78,7 @@ class BasisOf:
             tuple(_issuer(store, now) for store in parts.identity.stores),
             self._certificates,
             tuple(_revocation(parts)),
+            None if parts.workload is None else _workload(parts.workload),
         )
 
 
@@ -117,6 +124,20 @@ def _questions(parts: Parts) -> dict[str, int]:
     }
 
 
+def _workload(workload: Workload) -> WorkloadStatus:
+    svid = workload.svid
+    return WorkloadStatus(
+        workload.source,
+        None if svid is None else svid.spiffe_id,
+        None if svid is None else svid.not_before,
+        None if svid is None else svid.not_after,
+        tuple(
+            BundleStatus(name, len(bundle.authorities), len(json.loads(bundle.keys)["keys"]), bundle.since)
+            for name, bundle in workload.bundles.items()
+        ),
+    )
+
+
 def _certificates(settings: Settings, contexts: Iterable[Contexts | None]) -> Iterator[CertificateStatus]:
     for listener, own in zip(settings.listeners, contexts, strict=True):
         for use, file, end in own.ends if own is not None else ():
@@ -154,6 +175,22 @@ def judging_of(parts: Parts) -> Judging:
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
         proofs=_proofs(parts),
+        sessions=_sessions(parts.identity.sessions, parts.settings),
+    )
+
+
+def _sessions(sessions: Sessions | None, settings: Settings) -> SessionsStatus | None:
+    if sessions is None:
+        return None
+    upkeep, scheme = sessions.upkeep, settings.sessions.storage.partition(":")[0]
+    return SessionsStatus(
+        "redis" if scheme == "rediss" else scheme,
+        sessions.up,
+        sessions.open(),
+        sessions.begun,
+        dict(sessions.ended),
+        dict(upkeep.counted),
+        upkeep.last_failure,
     )
 
 

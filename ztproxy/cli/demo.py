@@ -63,6 +63,8 @@ async def _demonstrate(arguments: argparse.Namespace) -> int:
             f"\n# a token of your own\ncurl -sS --cacert {pki}/authority.pem -d grant_type=password -d username=bob "
             f"-d password=bob {made.issuer.url}/token"
         )
+        print("\n# in a browser, which will warn of an authority that it does not know: log in as ada, then as bob")
+        print(f"{made.url}/portal/")
         told = _told_to_stop()
         print("\nCtrl-C ends it.", flush=True)
         await told.wait()

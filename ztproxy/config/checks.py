@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ztproxy.config import workload_checks
 from ztproxy.config.binding_checks import binding_contradictions
+from ztproxy.config.login_checks import login_contradictions
 from ztproxy.config.operation import worker_count
 from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings, is_local_host, is_published
@@ -36,6 +37,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from workload_checks.contradictions(settings)
     yield from shared_limits(settings, worker_count(settings.workers))
     yield from _sessions(settings, worker_count(settings.workers))
+    yield from login_contradictions(settings)
     yield from binding_contradictions(settings, worker_count(settings.workers))
     if settings.dpop is not None:
         yield from _secret(settings.dpop.password, ("dpop", "password"))
@@ -66,6 +68,10 @@ def _issuers(settings: Settings) -> Iterator[tuple[Place, str]]:
         for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
             if url is not None and urlsplit(url).scheme != "https" and not url.startswith(SCHEME):
                 yield ("issuers", index, key), "an issuer is reached over https only: its keys decide who gets in"
+        if issuer.introspection is not None:
+            if issuer.issuer.startswith(SCHEME):
+                yield ("issuers", index, "introspection"), "a trust domain is not asked about tokens"
+            yield from _secret(issuer.introspection.client_secret, ("issuers", index, "introspection", "client_secret"))
 
 
 def _policy(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -141,6 +147,13 @@ def _route_trust(settings: Settings, at: Place, index: int) -> Iterator[tuple[Pl
         yield (*at, "login"), f"no login at {route.login} is configured" + _of(logins)
     if "token" in route.require and not (issuers if route.issuers is None else route.issuers) and not route.login:
         yield (*at, "require"), "a token is required, but no issuer's tokens count here"
+    named = issuers if route.issuers is None else route.issuers
+    asked = [one.issuer for one in settings.issuers if one.introspection is not None and one.issuer in named]
+    if len(asked) > 1:
+        wrong = (
+            f"{' and '.join(asked)} are both asked about opaque tokens, and which of them one belongs to is not said"
+        )
+        yield (*at, "issuers"), wrong
     authorities = _authorities(settings)
     domains = workload_checks.accepted(settings)
     for position, file in enumerate(route.authorities or ()):

@@ -1,9 +1,9 @@
 """How browsers log in at an issuer."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from ztproxy.config.clients import OAuthClient
 from ztproxy.config.values import Duration, parse_host_pattern
@@ -57,6 +57,9 @@ class Login(OAuthClient):
     prompt: Literal["login", "consent", "select_account"] | None = None
     """What the issuer does at each login even where it knows the person: asks anew, asks for consent, or which account
     it is to be."""
+    another_account: Literal["login", "select_account"] | None = None
+    """How the issuer is asked to let somebody be another: to log in anew, or to choose an account. Absent:
+    `select_account` where the issuer says that it knows it, else `login`, which all have to know."""
     max_age: Duration | None = None
     """How long ago a person may have proved at the issuer who they are; whole seconds."""
     acr_values: tuple[Word, ...] = ()
@@ -67,3 +70,11 @@ class Login(OAuthClient):
     """Further parameters of the request to the issuer: {kc_idp_hint: corp}, {domain_hint: corp.example}."""
     end_issuer_session: bool = True
     """Who signs out here signs out at the issuer too, where it has a place for that (RP-initiated logout)."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if "openid" not in self.scopes:
+            raise ValueError("`scopes` without `openid` asks for no ID token, so nobody would be known")
+        if self.max_age is not None and (self.max_age < 1 or self.max_age % 1):
+            raise ValueError("`max_age` is said in whole seconds, at least one")
+        return self

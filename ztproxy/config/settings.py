@@ -8,12 +8,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ztproxy.config.assertions import Assertion
 from ztproxy.config.dpop import Binding, Dpop
 from ztproxy.config.edge import Connections, Overload, Requests
 from ztproxy.config.groups import Groups
+from ztproxy.config.introspection import Introspection
 from ztproxy.config.limits import Limits
 from ztproxy.config.login import Login
 from ztproxy.config.operation import Admin, Health, Reload, Workers
@@ -80,6 +81,14 @@ class ClientCertificates(Section):
     revocation: tuple[Revocation, ...] = ()
     """By authority: where it is known which of its certificates are revoked, beside `crl`."""
 
+    @field_validator("revocation")
+    @classmethod
+    def _each_once(cls, value: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+        named = [one.authority for one in value]
+        if twice := next((file for file in named if named.count(file) > 1), None):
+            raise ValueError(f"{twice} is named twice: say all about an authority in one place")
+        return value
+
     @model_validator(mode="after")
     def _authorities_where_asked(self) -> Self:
         if self.mode != "off" and not (self.authorities or self.trust_domains):
@@ -92,9 +101,6 @@ class ClientCertificates(Section):
                 "`authorities`, `trust_domains`, `crl` and `revocation` have no effect with `mode: off`; "
                 "say `required` or `optional`"
             )
-        named = [one.authority for one in self.revocation]
-        if twice := next((file for file in named if named.count(file) > 1), None):
-            raise ValueError(f"`revocation` names {twice} twice: say all about an authority in one place")
         return self
 
 
@@ -202,7 +208,11 @@ class Issuer(Section):
     leeway: Duration = 30.0
     """Clock skew allowed on exp, nbf and iat."""
     max_stale: Duration = 86400.0
-    """How long its last good keys stay in use while it cannot be reached."""
+    """How long its last good keys and metadata stay in use while it cannot be reached, over a restart too."""
+    token_type: Literal["any", "access"] = "any"  # noqa: S105 - no password
+    """access: a signed token must be an access token by its `typ` and its claims (RFC 9068), so an ID token is none."""
+    introspection: Introspection | None = None
+    """The issuer is asked about tokens (RFC 7662); without it, one that is no signed token is refused."""
     binding: Binding = "none"
     """What its tokens have to be bound to, on every route: nothing, either of both, a client certificate (RFC 8705), a
     key that each request proves (RFC 9449), or both. A bound token has to hold wherever it is presented."""

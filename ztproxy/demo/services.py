@@ -4,6 +4,8 @@ import ssl
 
 from aiohttp import web
 
+from ztproxy.page import SIGN_OUT, Fact, Link, Page, prefers_html
+
 _TOLD = ("x-forwarded-for", "x-request-id", "x-role", "x-ztproxy-assertion", "client-cert")
 
 
@@ -34,7 +36,17 @@ class Service:
         seen = {"service": self.name, "method": request.method, "path": request.path, "told_by_the_proxy": told}
         if isinstance(peer := request.get_extra_info("peercert"), dict):
             seen["proxy_certificate"] = dict(pair for rdn in peer["subject"] for pair in rdn)["commonName"]
+        accepted = [value.encode("latin-1", "replace") for value in request.headers.getall("Accept", [])]
+        if prefers_html(accepted):
+            return web.Response(body=_page(told, request.path), content_type="text/html", charset="utf-8")
         return web.json_response(seen)
+
+
+def _page(told: dict[str, str], path: str) -> bytes:
+    """What a browser is shown."""
+    facts = tuple(Fact(name, value, code=True) for name, value in told.items())
+    told_us = ("An application behind ztproxy. It has no login of its own: this is what it was told about you.",)
+    return Page(f"You are at {path}", told_us, facts=facts, actions=(Link("Sign out", SIGN_OUT),)).html()
 
 
 def _shortened(value: str, most: int = 48) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from ztproxy.config.loading import load
 from ztproxy.demo.issuer import AUDIENCE, USERS, Issuer
+from ztproxy.demo.people import PORTAL
 from ztproxy.demo.pki import Authority
 from ztproxy.demo.services import Service
 from ztproxy.serve import Server
@@ -28,6 +29,8 @@ listeners:
     client_certificates: {{authorities: [pki/authority.pem], mode: optional}}
 issuers:
   - {{issuer: "{issuer}", audiences: [{audience}], algorithms: [RS256], authorities: [pki/authority.pem], leeway: 5s}}
+login:
+  - {{issuer: "{issuer}", client_id: {portal}, client_authentication: none, scopes: [openid, profile]}}
 policy: {{path: policies, show_reasons: true, deadline: 1s}}
 limits:
   rules:
@@ -37,6 +40,13 @@ routes:
     hosts: [localhost]
     paths: [/orders/]
     require: [certificate, token]
+    policy_headers: [X-Role]
+    upstream: {{servers: ["http://127.0.0.1:{orders}"]}}
+  - name: portal
+    hosts: [localhost]
+    paths: [/portal/]
+    login: "{issuer}"
+    require: [token]
     policy_headers: [X-Role]
     upstream: {{servers: ["http://127.0.0.1:{orders}"]}}
   - name: payroll
@@ -95,6 +105,7 @@ async def running(folder: Path, port: int) -> AsyncIterator[World]:
             stack.push_async_callback(service.close)
             await service.start(context)
         port = port or free_port()
+        issuer.people.redirect_uri = f"https://localhost:{port}/.well-known/ztproxy/callback"
         _write(folder, issuer, port, orders.port, payroll.port)
         server = await Server.start(load(folder / "ztproxy.yaml"), demonstration=True)
         stack.push_async_callback(server.close)
@@ -115,7 +126,9 @@ def _write(folder: Path, issuer: Issuer, port: int, orders: int, payroll: int) -
     for user, claims in USERS.items():
         (folder / "tokens" / user).write_text(issuer.token(user, claims["role"]))
     (folder / "tokens" / "expired").write_text(issuer.token("ada", "clerk", lifetime=-3600))
-    text = _CONFIGURATION.format(port=port, issuer=issuer.url, audience=AUDIENCE, orders=orders, payroll=payroll)
+    text = _CONFIGURATION.format(
+        port=port, issuer=issuer.url, audience=AUDIENCE, portal=PORTAL, orders=orders, payroll=payroll
+    )
     (folder / "ztproxy.yaml").write_text(text)
 
 

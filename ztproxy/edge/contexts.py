@@ -24,10 +24,6 @@ from ztproxy.spiffe.workload import Workload
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!aPSK:!kPSK:@SECLEVEL=2"
 """Of TLS 1.2; those of 1.3 are all AEAD with forward secrecy. Level 2: no RSA below 2048 bits, no SHA-1 signatures."""
 
-_POLICY_CHECK = ssl.VerifyFlags(0x80)
-"""X509_V_FLAG_POLICY_CHECK, which the `ssl` module does not name. Without it an authority's demand that certificates
-name a policy (RFC 5280 §4.2.1.11) would be read and not met; with it, and no policy known here, it refuses."""
-
 SniCallback = Callable[[ssl.SSLObject | ssl.SSLSocket, str | None, ssl.SSLContext], None]
 
 
@@ -160,9 +156,9 @@ def _context(listener: settings.Listener, authorities: list[bytes]) -> ssl.SSLCo
     context.num_tickets = 0
     # An intermediate named as an authority is trusted itself, so that nobody has to trust all of its root instead.
     trust(context, authorities)
-    if not context.get_ca_certs():
+    # Trust domains whose bundles were withdrawn leave nobody to be let in: that is taken up, and not refused.
+    if not context.get_ca_certs() and not listener.client_certificates.trust_domains:
         raise ContextError(f"{listener.address}: client certificates are asked for, but no authority may issue them")
-    context.verify_flags |= _POLICY_CHECK
     context.verify_mode = ssl.CERT_REQUIRED if mode == "required" else ssl.CERT_OPTIONAL
     return context
 

@@ -32,6 +32,8 @@ REMEMBERED = 1024
 WORTH_REMEMBERING = 16384
 """Octets of a chain that is remembered: no sensible one is longer, and so much memory they may take."""
 _RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
+_SERIAL_BITS = 159
+"""Of the largest positive one that takes 20 octets (RFC 5280 §4.1.2.2)."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -87,6 +89,10 @@ def _describe(chain: tuple[bytes, ...]) -> Certificate:
     ca = constraints is not None and constraints.ca
     if leaf.serial_number <= 0:
         raise _UnsuitableError("Its serial number is not positive.")
+    if leaf.serial_number.bit_length() > _SERIAL_BITS:
+        raise _UnsuitableError("Its serial number is longer than 20 octets.")
+    if x509.NameConstraints in extensions:
+        raise _UnsuitableError("It carries name constraints, which only an authority's may.")
     if _has_computable_key(leaf):
         raise _UnsuitableError("Its private key can be computed from it (ROCA).")
     common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

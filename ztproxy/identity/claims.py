@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.access_tokens import lacking
 from ztproxy.identity.confirmation import confirmation_of
 from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.identity.tokens import UnverifiedToken, is_name, malformed
@@ -25,6 +26,8 @@ class Expected(msgspec.Struct, frozen=True):
     leeway: float
     groups: GroupMapping | None = None
     """What they say about groups; None: nobody looks."""
+    access_only: bool = False
+    """A signed one must be an access token by its type and claims (RFC 9068)."""
 
 
 def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now: float) -> Token | Refusal:
@@ -37,6 +40,8 @@ def accept(signed: UnverifiedToken, key_id: str | None, expected: Expected, now:
         now: seconds since 1970.
     """
     claims = signed.claims
+    if expected.access_only and (lack := lacking(signed)) is not None:
+        return Refusal(Reason.TOKEN_TYPE_REFUSED, lack)
     subject = claims.get("sub")
     if not is_name(subject):
         return malformed("The token's `sub` is absent or no name.")

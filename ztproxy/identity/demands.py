@@ -55,7 +55,8 @@ def demands_of(settings: Settings, workload: Workload | None = None) -> Mapping[
 def _demands_of(
     route: Route, settings: Settings, issuers: Mapping[str, Binding], listed: list[Path], workload: Workload | None
 ) -> Demands:
-    counting = _issuers_of(route, list(issuers))
+    introspecting = frozenset(issuer.issuer for issuer in settings.issuers if issuer.introspection is not None)
+    counting = _issuers_of(route, list(issuers), introspecting)
     bindings = {issuer: joined(route.binding, issuers[issuer]) for issuer in counting}
     return Demands(
         certificate="certificate" in route.require,
@@ -103,7 +104,7 @@ def _check_issuers(settings: Settings) -> None:
             raise IdentityConfigError(f"{key}.jwks_uri", "keys are fetched over https only")
 
 
-def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
+def _issuers_of(route: Route, configured: list[str], introspecting: frozenset[str]) -> frozenset[str]:
     key = f"routes[{route.name}].issuers"
     if route.issuers is None and len(configured) > 1:
         raise IdentityConfigError(key, "several issuers are configured: say whose tokens count here; [] for nobody's")
@@ -114,6 +115,11 @@ def _issuers_of(route: Route, configured: list[str]) -> frozenset[str]:
             raise IdentityConfigError(
                 key, f"{issuer} is not among `issuers`" + (f"; is {near[0]} meant?" if near else "")
             )
+    asked = [issuer for issuer in named if issuer in introspecting]
+    if len(asked) > 1:
+        raise IdentityConfigError(
+            key, f"{' and '.join(asked)} are both asked about opaque tokens: which of them does one belong to?"
+        )
     if "token" in route.require and not named and route.login is None:
         raise IdentityConfigError(key, "a token is required, but nobody's tokens count here")
     return frozenset(named)

@@ -112,7 +112,17 @@ class Fetcher:
 
 async def _post(session: aiohttp.ClientSession, url: str, form: Form, headers: Mapping[str, str]) -> Answer:
     async with session.post(url, data=form, headers=headers, allow_redirects=False) as response:
-        return Answer(response.status, response.content_type.lower(), await _read(response))
+        try:
+            return Answer(response.status, response.content_type.lower(), await _read(response))
+        finally:
+            _abort(response)
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Break the connection off unless the response has ended: closing it would wait for a server that streams on."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from ztproxy.identity.fetching import FetchError
 from ztproxy.identity.saved import Saved, SavedDocument
 from ztproxy.identity.strict_json import MalformedError
+from ztproxy.identity.waiting import end_of
 
 FETCH_TIME = 5.0
 """Seconds for a fetch in all, discovery included."""
@@ -253,18 +254,3 @@ class Kept(Generic[Content]):
         while True:
             await asyncio.sleep(min(max(self._refresh_at - self._clock.monotonic(), 1.0), LONGEST_PAUSE))
             self._begin_if_due(self._clock.monotonic())
-
-
-async def end_of(task: asyncio.Task[Any]) -> None:
-    """Wait for a task that others wait for too: cancelling one who waits leaves the task alone.
-
-    A plain future, because a request runs without a task of its own at first.
-    """
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def tell(_: asyncio.Task[Any]) -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    task.add_done_callback(tell)
-    await ended

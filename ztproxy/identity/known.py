@@ -1,6 +1,7 @@
 """How old what is known about revoked certificates is: for the summary, the status and the metrics."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,7 @@ class Known(msgspec.Struct, frozen=True):
 
     authority: str
     source: str
-    """A file, a URL as configured, or what URLs that certificates name begin with: all of them count as one."""
+    """A file's name, a URL as configured, or what URLs that certificates name begin with: all of them count as one."""
     kind: Literal["list", "delta", "ocsp"]
     revoked: int
     """Serial numbers in lists; certificates about which a responder said so."""
@@ -36,7 +37,7 @@ class Known(msgspec.Struct, frozen=True):
 def known(authority: Authority) -> Iterator[Known]:
     """What each of an authority's sources knows."""
     for one in authority.from_files:
-        yield _of_list(one, one.source)
+        yield _of_list(one, Path(one.source).name)
     followed: dict[str, Known] = {}
     for url, published in authority.published.items():
         if url in authority.following.lists:
@@ -63,12 +64,13 @@ def summary(authorities: Iterable[Authority], now: float) -> Iterator[str]:
             state += "; of a kind that leaves open whether a certificate is good"
         if one.made_at is not None and not one.made_at <= now < (one.ends_at or 0.0):
             state += "; not current"
-        word = "delta list" if one.kind == "delta" else "list"
-        yield f"revocation {word} of {one.authority} from {one.source}: {state}"
+        yield f"revocation list of {one.authority} from {one.source}: {state}"
 
 
 def _of_list(one: RevocationList, source: str, failures: int = 0, last_failure: str = "") -> Known:
-    kind: Literal["list", "delta"] = "list" if one.base is None else "delta"
+    kind: Literal["list", "delta"] = "list"
+    if one.base is not None:
+        kind, source = "delta", f"{source} (delta)"
     ends_at = None if one.next_update == float("-inf") else one.next_update
     return Known(
         one.name, source, kind, len(one.revoked), one.this_update, ends_at, failures, last_failure, one.understood

@@ -1,33 +1,23 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
-from ztproxy.config.settings import Issuer, Settings
+from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
-from ztproxy.identity.authorities import trust_in
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.bearers import Bearers
 from ztproxy.identity.binding import objection
 from ztproxy.identity.bundle_keys import svid_issuers
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.claims import Expected
+from ztproxy.identity.configured import ConfiguredIssuer
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import (
-    MetadataStore,
-    fetch_keys,
-    fetch_metadata,
-    place_of_keys,
-    saved_keys,
-    saved_metadata,
-)
+from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.exchanging import exchangers_of
-from ztproxy.identity.fetching import Fetcher
 from ztproxy.identity.fitness import fit
-from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -36,8 +26,10 @@ from ztproxy.identity.login.building import login_issuers
 from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
+from ztproxy.identity.refreshing import Refreshed
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
@@ -61,11 +53,10 @@ class Identity:
         self,
         demands: Mapping[str, Demands],
         knowledge: Knowledge,
-        stores: Sequence[KeyStore],
+        issuers: Mapping[str, ConfiguredIssuer],
         bearers: Bearers,
         clock: Clock,
         *,
-        metadata: Mapping[str, MetadataStore],
         possession: Possession | None = None,
         sessions: Sessions | None = None,
         logins: Logins | None = None,
@@ -74,8 +65,9 @@ class Identity:
         self._demands = demands
         self._knowledge = knowledge
         self._revocation = knowledge.listeners
-        self._stores = stores
-        self.metadata = metadata
+        self._issuers = issuers
+        self._stores = [one.keys for one in issuers.values() if one.verifies]
+        self.metadata = {name: one.metadata for name, one in issuers.items()}
         """What each issuer says about itself, by its name."""
         self._bearers = bearers
         self._clock = clock
@@ -90,23 +82,21 @@ class Identity:
     def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
         """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
         demands = demands_of(settings, workload)
-        asked = {
-            issuer.issuer: _Asked(issuer, settings, clock)
+        logging_in = {login.issuer for login in settings.login}
+        configured = {
+            issuer.issuer: ConfiguredIssuer(issuer, settings.state, clock, logs_in=issuer.issuer in logging_in)
             for issuer in settings.issuers
             if not issuer.issuer.startswith(SCHEME)
         }
-        issuers = {name: one.trusted() for name, one in asked.items()}
-        stores = [issuer.store for issuer in issuers.values() if isinstance(issuer.store, KeyStore)]
-        issuers |= svid_issuers(settings, workload)
-        metadata = {name: one.metadata for name, one in asked.items()}
-        sessions = storing.build(settings)
+        issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
+        metadata = {name: one.metadata for name, one in configured.items()}
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
-            stores,
+            configured,
             Bearers(issuers),
             clock,
-            metadata=metadata,
             possession=possession_of(settings, clock.wall),
             sessions=sessions,
             logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
@@ -118,21 +108,18 @@ class Identity:
         for one in self._kept():
             if not one.taken_over:
                 one.load()
-        for store in self._stores:
-            store.start()  # metadata goes along with the keys that it tells the place of, or with whoever asks for it
+        for issuer in self._issuers.values():
+            issuer.start()
         self._knowledge.start()
 
     def take_over(self, previous: "Identity") -> None:
         """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
         if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
             self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
-        known = {store.issuer: store for store in previous._stores}  # noqa: SLF001 - one of its own kind
-        for store in self._stores:
-            if before := known.get(store.issuer):
-                store.take_over(before.standing())
-        for issuer, metadata in self.metadata.items():
-            if earlier := previous.metadata.get(issuer):
-                metadata.take_over(earlier.standing())
+        known = previous._issuers  # noqa: SLF001 - likewise
+        for name, issuer in self._issuers.items():
+            if before := known.get(name):
+                issuer.take_over(before)
         self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
         if self.sessions is not None and previous.sessions is not None:
             self.sessions.take_over(previous.sessions)
@@ -140,14 +127,31 @@ class Identity:
     async def close(self) -> None:
         """Stop fetching and looking at files."""
         await self._knowledge.close()
-        for one in self._kept():
-            await one.close()
+        for issuer in self._issuers.values():
+            await issuer.close()
         for exchanger in self.exchangers.values():
             await exchanger.close()
         if self._possession is not None:
             await self._possession.replays.close()
         if self.sessions is not None:
             await self.sessions.close()
+
+    async def refresh(self, issuer: str | None = None) -> Sequence[Refreshed]:
+        """Ask every issuer now, or one by its name, and wait for the answers: at the operator's word.
+
+        A key that an issuer does not hold any more is gone with the tokens that it verified.
+        """
+        asked = [one for name, one in self._issuers.items() if issuer in (None, name)]
+        found = await asyncio.gather(*(one.refresh() for one in asked))
+        for one in found:
+            self._bearers.forget_said(one.issuer)
+        return found
+
+    def follow(self, serving: "Identity") -> None:
+        """Go by what is known of issuers where requests are served now; for one that ends what it began."""
+        for name, issuer in self._issuers.items():
+            if newer := serving._issuers.get(name):  # noqa: SLF001 - one of its own kind
+                issuer.take_over(newer)
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -158,8 +162,8 @@ class Identity:
 
     def _kept(self) -> Iterator[Kept[Any]]:
         """All that is kept of issuers."""
-        yield from self._stores
-        yield from self.metadata.values()
+        for issuer in self._issuers.values():
+            yield from issuer.kept
 
     @property
     def stores(self) -> Sequence[KeyStore]:
@@ -203,30 +207,42 @@ class Identity:
             now: seconds since 1970.
         """
         monotonic = self._clock.monotonic()
-        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+        return [self._rejudged(right, now) or await self._token_over(right, now, monotonic) for right in rights]
 
-    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+    async def _token_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
         token, demands = right.token, self._demands.get(right.route)
-        if token is None or token.session is None:
+        if token is None:
             return None
+        if token.session is None:
+            return await self._bearers.rejudge(token, now, monotonic)
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
-        revocation = self._revocation.get(right.listener)
-        if revocation is None or right.certificate is None:
+        certificate, demands = right.certificate, self._demands.get(right.route)
+        if certificate is None:
             return None
-        found = revocation.check(right.certificate, now)
+        if demands is not None and demands.workloads is not None:
+            refusal = demands.workloads.refuse(certificate, demands.authorities)
+            if refusal is not None:
+                return refusal
+        revocation = self._revocation.get(right.listener)
+        if revocation is None:
+            return None
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
         demands, token = self._demands[identified.route], identified.token
-        asked = self._challenged(refusal, identified.arrived, demands)
-        if self._logins is None or demands.login is None or (token is not None and token.session is None):
-            return asked
-        return await self._logins.step_up(identified, asked)
+        met: Met = refusal
+        if self._logins is not None and demands.login is not None and (token is None or token.session is not None):
+            met = await self._logins.step_up(identified, refusal)
+        return self._challenged(met, identified.arrived, demands) if isinstance(met, Refusal) else met
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -241,9 +257,8 @@ class Identity:
         if isinstance(certificate, Refusal):
             return certificate
         if self.sessions is not None and _by_cookie(arrived, demands):
-            session = self.sessions.recall(arrived, demands.login) or await self._session(
-                self.sessions, arrived, demands
-            )
+            known = self.sessions.recall(arrived, demands.login)
+            session = known or await self._session(self.sessions, arrived, demands)
             if session is not None:
                 return self._by_session(session, certificate, routed, demands)
         presented = _presented(arrived, demands)
@@ -257,18 +272,25 @@ class Identity:
         )
         if isinstance(token, Refusal):
             return self._challenged(token, arrived, demands)
-        if refusal := objection(token, certificate, demands.bindings[token.issuer], proven=proven):
+        refusal = objection(token, certificate, demands.bindings[token.issuer], proven=proven)
+        if refusal is None and demands.workloads is not None:
+            refusal = demands.workloads.refuse_token(token)
+        if refusal is not None:
             return self._challenged(refusal, arrived, demands)
-        if demands.workloads is not None and (refused := demands.workloads.refuse_token(token)):
-            return refused
-        if not proven or self._possession is None:
-            return Identified(arrived, routed.route, certificate, token)
-        told = await self._possession.check(arrived, token)
-        if isinstance(told, Refusal):
-            return self._challenged(told, arrived, demands)
-        return Identified(arrived, routed.route, certificate, token, told)
+        identified = Identified(arrived, routed.route, certificate, token)
+        return await self._proven(identified, token, demands) if proven else identified
 
-    async def _session(self, sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
+    async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
+        """The same, once a proof of possession has been judged; and what is to be told of it."""
+        if self._possession is None:
+            return identified
+        told = await self._possession.check(identified.arrived, token)
+        if isinstance(told, Refusal):
+            return self._challenged(told, identified.arrived, demands)
+        return Identified(identified.arrived, identified.route, identified.certificate, token, told)
+
+    @staticmethod
+    async def _session(sessions: Sessions, arrived: Arrived, demands: Demands) -> Token | Refusal | None:
         """The session that a request presents, as the store has it."""
         found = await sessions.find(arrived, demands.login)
         return found.token if isinstance(found, Found) else found
@@ -277,18 +299,21 @@ class Identity:
         self, session: Token | Refusal, certificate: Certificate | None, routed: Routed, demands: Demands
     ) -> Identified | Refusal:
         """Who asks by a session that counts, unless it does not stand for this very request."""
-        if isinstance(session, Refusal):
-            return challenged(session)
         arrived = routed.arrived
+        if isinstance(session, Refusal):
+            return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+        if may_change(arrived) and (refusal := demands.crossing(arrived)):
+            return refusal
+        return Identified(arrived, routed.route, certificate, session)
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        met: Met = refusal
         if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-            return await self._logins.required(routed)
-        return self._challenged(refusal, routed.arrived, demands)
+            met = await self._logins.required(routed)
+        return self._challenged(met, routed.arrived, demands) if isinstance(met, Refusal) else met
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""
@@ -359,35 +384,3 @@ def _logins(
     clock: Clock,
 ) -> Logins:
     return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
-
-
-class _Asked:
-    """An issuer's servers, and what is asked of them."""
-
-    def __init__(self, issuer: Issuer, settings: Settings, clock: Clock) -> None:
-        name = issuer.issuer
-        self._issuer, self._settings, self._clock = issuer, settings, clock
-        self._fetcher = Fetcher(trust_in(issuer.authorities, f"issuers[{name}].authorities"))
-        self.metadata = MetadataStore(
-            name,
-            partial(fetch_metadata, self._fetcher, name),
-            saved_metadata(settings.state / "metadata", name),
-            issuer.max_stale,
-            clock,
-            source=(name, issuer.authorities),
-        )
-
-    def trusted(self) -> TrustedIssuer:
-        """What the verdict on its tokens rests on."""
-        issuer = self._issuer
-        store = KeyStore(
-            issuer.issuer,
-            partial(fetch_keys, self._fetcher, partial(place_of_keys, self.metadata, issuer.jwks_uri)),
-            saved_keys(self._settings.state / "keys", issuer.issuer, issuer.jwks_uri),
-            issuer.max_stale,
-            self._clock,
-            source=(issuer.issuer, issuer.jwks_uri, issuer.authorities),
-        )
-        groups = None if issuer.groups is None else GroupMapping(issuer.issuer, issuer.groups)
-        expected = Expected(frozenset(issuer.audiences), issuer.leeway, groups)
-        return TrustedIssuer(frozenset(issuer.algorithms), expected, store)

@@ -15,8 +15,9 @@ from ztproxy.config.token_exchange import TokenExchange
 from ztproxy.identity.client_authentication import ClientAuthentication
 from ztproxy.identity.exchange_answer import TYPES, Issued, of_the_caller, read_answer, unavailable
 from ztproxy.identity.fetching import Fetcher, FetchError
-from ztproxy.identity.kept import Clock, end_of
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.tokens import under_scheme
+from ztproxy.identity.waiting import end_of
 from ztproxy.model import Arrived, Authorized, Refusal, Token
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"

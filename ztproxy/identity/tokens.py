@@ -15,6 +15,7 @@ MAXIMUM_TOKEN = 16384
 MAXIMUM_NAME = 1024
 """Characters of an issuer, a subject, an audience or a key's id."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BEARER = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _KEYS_IN_HEADER = ("jwk", "jku", "x5u", "x5c")
 _KINDS = {None: "jwt", "jwt": "jwt", "at+jwt": "access", "application/at+jwt": "access", "application/jwt": "jwt"}
 """What `typ` may say, in lower case (RFC 7519 §5.1, RFC 9068 §2.1): a logout token is no access token."""
@@ -51,6 +52,24 @@ def under_scheme(authorization: bytes, scheme: bytes) -> bytes | None:
 def is_name(value: object) -> TypeGuard[str]:
     """Whether a value can name somebody: a string, not empty, bounded, with nothing unprintable in it."""
     return isinstance(value, str) and 0 < len(value) <= MAXIMUM_NAME and not _UNPRINTABLE.search(value)
+
+
+def is_opaque(token: bytes) -> bool:
+    """Whether it could be a bearer token (RFC 6750 §2.1), and is no signed one: of another shape, or without a header.
+
+    What has the shape of a signed token is judged as one and never sent to an issuer that did not make it. An encrypted
+    one (RFC 7516) has five parts: it says nothing to us.
+    """
+    if not _BEARER.fullmatch(token):
+        return False
+    parts = token.split(b".", 3)
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return True
+    try:
+        read_object(decode_base64url(parts[0]))
+    except MalformedError:
+        return True
+    return False
 
 
 def svid_issuer(subject: object) -> str | None:

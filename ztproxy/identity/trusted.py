@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from ztproxy.identity.claims import Expected
+from ztproxy.identity.introspection import Introspector
 from ztproxy.identity.keys import Key
 from ztproxy.model import Refusal, Token
 
@@ -15,16 +16,27 @@ class Keys(Protocol):
     def vouches(self, identity: bytes, wall: float, /) -> bool:
         """Whether a key that verified a token before is still among the good ones."""
 
+    def withdrew(self, key_id: str, /) -> bool:
+        """Whether the keys are known, and none of this id is among them."""
+
     async def find(self, key_id: str | None, algorithm: str, wall: float, monotonic: float, /) -> Key | Refusal:
         """The key that a token names."""
 
 
+class Vouching(Protocol):
+    """Who stands for a token that was verified before."""
+
+    def vouches(self, identity: bytes, wall: float) -> bool:
+        """Whether what verified it still counts."""
+
+
 class TrustedIssuer(msgspec.Struct, frozen=True):
-    """An issuer as configured, and its keys."""
+    """An issuer as configured, its keys, and where it is asked about tokens."""
 
     algorithms: frozenset[str]
     expected: Expected
     store: Keys
+    introspection: Introspector | None = None
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -32,8 +44,10 @@ class Remembered(msgspec.Struct, frozen=True):
 
     token: Token
     key: bytes
-    store: Keys
+    store: Vouching
     ends_at: float
-    """Seconds since 1970; its expiry and the leeway of its issuer."""
+    """Seconds since 1970; its expiry and the leeway of its issuer, or sooner."""
     size: int
-    """Octets of the token as received."""
+    """Octets of the token as received, and of what its issuer said about it."""
+    presented: bytes = b""
+    """The token itself where its issuer has to be asked about it again; else empty."""

@@ -65,6 +65,26 @@ LIMIT_SHADOW = counter(
 LIMIT_BUCKETS = gauge("ztproxy_limit_buckets", "Buckets in use in the process.")
 LIMIT_STORAGE_UP = gauge("ztproxy_limit_storage_up", "Whether the limits' shared storage answers: 1, or 0.", over="min")
 
+# -- sessions
+
+SESSIONS = gauge(
+    "ztproxy_sessions", "Browsers' sessions that are open, in the storage that the workers share.", over="max"
+)
+SESSIONS_STORAGE_UP = gauge(
+    "ztproxy_sessions_storage_up", "Whether the sessions' storage answered when last asked: 1, or 0.", over="min"
+)
+SESSIONS_BEGUN = counter("ztproxy_sessions_begun_total", "Sessions that began: logins, and logins made stronger.")
+SESSIONS_ENDED = counter(
+    "ztproxy_sessions_ended_total",
+    "Sessions ended before their time: `logout`, `replaced` by a new login, `back-channel`, `revoked` by an operator, "
+    "or `refused` by their issuer when they were to be refreshed.",
+    "why",
+)
+SESSIONS_REFRESHED = counter(
+    "ztproxy_sessions_refreshed_total",
+    "Refreshes of sessions' claims: `done`, `ended` because the issuer refused, `away` because it did not answer.",
+    "outcome",
+)
 # -- proofs of possession
 
 PROOF_STORE_UP = gauge(
@@ -171,6 +191,17 @@ ISSUER_FAILURES = gauge(
     "ztproxy_issuer_fetch_failures", "Attempts in a row to fetch an issuer's keys that failed.", "issuer", over="max"
 )
 
+SVID_END = gauge("ztproxy_svid_not_after_timestamp_seconds", "When our own X509-SVID ends.", "spiffe_id", over="min")
+BUNDLE_AUTHORITIES = gauge(
+    "ztproxy_bundle_authorities",
+    "Authorities in a trust domain's bundle; 0: none of its X509-SVIDs counts.",
+    "trust_domain", over="min",
+)  # fmt: skip
+BUNDLE_KEYS = gauge("ztproxy_bundle_keys", "Keys of JWT-SVIDs in a trust domain's bundle.", "trust_domain", over="min")
+BUNDLE_AGE = gauge(
+    "ztproxy_bundle_age_seconds", "Since a trust domain's bundle came to be as it is.", "trust_domain", over="max"
+)
+
 # -- the process
 
 IN_FLIGHT = gauge("ztproxy_requests_in_flight", "Requests under way.")
@@ -195,6 +226,12 @@ RESTARTS = counter("ztproxy_worker_restarts_total", "Workers started again after
 RELOADS = counter("ztproxy_reloads_total", "Reloads by outcome: `ok`, or `failed` and nothing changed.", "outcome")
 RELOAD_FAILING = gauge("ztproxy_reload_failing", "Whether the last reload failed: 1, or 0.", over="max")
 RELOADED = gauge("ztproxy_reload_last_success_timestamp_seconds", "When a configuration was last taken up.", over="max")
+IDENTITY_STALE = gauge(
+    "ztproxy_workload_identity_stale",
+    "Whether our workload identity may not be the newest: 1 while its source cannot be read, or the workers could "
+    "not take up what it says; or 0.",
+    over="max",
+)
 
 CATALOGUE: dict[str, Series] = {one.name: one for one in list(globals().values()) if isinstance(one, Series)}
 """By name, in the order above."""

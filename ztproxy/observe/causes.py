@@ -15,6 +15,7 @@ OPERATIONAL = frozenset(
         Reason.REVOCATION_UNKNOWN,
         Reason.ISSUER_KEYS_UNAVAILABLE,
         Reason.ISSUER_UNAVAILABLE,
+        Reason.INTROSPECTION_UNAVAILABLE,
         Reason.POLICY_UNDEFINED,
         Reason.POLICY_MALFORMED,
         Reason.POLICY_ERROR,

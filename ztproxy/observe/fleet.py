@@ -21,8 +21,10 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
     WorkerStatus,
+    WorkloadStatus,
 )
 
 One = TypeVar("One")
@@ -79,11 +81,15 @@ class FleetStatus(msgspec.Struct, frozen=True):
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
+    sessions: SessionsStatus | None
+    """Null also where nobody logs in."""
     proofs: ProofsStatus | None
     """Null also where proofs are not understood."""
     logs: LogsStatus | None
     load: LoadStatus | None
     streams: StreamsStatus | None
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 def joined(
@@ -118,10 +124,12 @@ def joined(
         queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
+        sessions=_all(_sessions, (one.sessions for one in judging if one.sessions is not None)),
         proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
+        workload=_all(_workload, (one.workload for one in bases if one.workload is not None)),
     )
 
 
@@ -188,6 +196,19 @@ def _limits(a: LimitsStatus, b: LimitsStatus) -> LimitsStatus:
     )
 
 
+def _sessions(a: SessionsStatus, b: SessionsStatus) -> SessionsStatus:
+    """They share one storage: how many are open is not added up."""
+    return SessionsStatus(
+        a.storage,
+        a.up and b.up,
+        max(a.open or 0, b.open or 0) if (a.open, b.open) != (None, None) else None,
+        a.begun + b.begun,
+        _sums(a.ended, b.ended),
+        _sums(a.refreshed, b.refreshed),
+        a.last_failure or b.last_failure,
+    )
+
+
 def _memo(a: MemoStatus, b: MemoStatus) -> MemoStatus:
     return MemoStatus(a.hits + b.hits, a.misses + b.misses, a.entries + b.entries)
 
@@ -210,6 +231,11 @@ def _streams(a: StreamsStatus, b: StreamsStatus) -> StreamsStatus:
     return StreamsStatus(
         _sums(a.open, b.open), _sums(a.opened, b.opened), _sums(a.ended, b.ended), a.refused + b.refused
     )
+
+
+def _workload(a: WorkloadStatus, b: WorkloadStatus) -> WorkloadStatus:
+    """The one that ends first."""
+    return min(a, b, key=lambda one: one.not_after or 0.0)
 
 
 def _sums(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

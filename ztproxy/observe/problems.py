@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from ztproxy.observe.fleet import FleetStatus
-from ztproxy.observe.status import RevocationStatus
+from ztproxy.observe.status import RevocationStatus, WorkloadStatus
 
 WARNED_BEFORE = 7 * 86400.0
 """Seconds before a certificate's end."""
 READY = "ready"
+RENEWED_BEFORE = 0.2
+"""The part of an SVID's life that is left when it should have been renewed: agents do it after a half."""
 
 
 def problems(status: FleetStatus) -> Iterator[str]:
@@ -21,6 +23,8 @@ def problems(status: FleetStatus) -> Iterator[str]:
             yield f"route {server.route}: {server.server} is left out after failures"
     if status.limits is not None and status.limits.up is False:
         yield f"limits: the storage ({status.limits.storage}) does not answer"
+    if status.sessions is not None and not status.sessions.up:
+        yield f"sessions: the storage ({status.sessions.storage}) does not answer: who is logged in is refused"
     if status.load is not None and status.load.overloaded:
         yield "overloaded: new requests are refused"
     if status.logs is not None and status.logs.decisions_healthy is False:
@@ -49,6 +53,8 @@ def _trust(status: FleetStatus) -> Iterator[str]:
             yield f"issuer {issuer.issuer}: no keys; its tokens are refused: {issuer.last_failure or 'not fetched yet'}"
         elif issuer.failures:
             yield f"issuer {issuer.issuer}: its keys cannot be fetched ({issuer.failures} times): {issuer.last_failure}"
+    if status.workload is not None:
+        yield from _workload(status.workload, now)
     for certificate in status.certificates:
         left = certificate.not_after - now
         if left < WARNED_BEFORE:
@@ -69,3 +75,15 @@ def _revocation(one: RevocationStatus, now: float) -> Iterator[str]:
         yield f"{place} is not current" + (f": {one.last_failure}" if one.failures else "")
     elif one.failures:
         yield f"{place} cannot be fetched ({one.failures} times): {one.last_failure}"
+
+
+def _workload(workload: WorkloadStatus, now: float) -> Iterator[str]:
+    if workload.spiffe_id is not None and workload.not_before is not None and workload.not_after is not None:
+        left = workload.not_after - now
+        if left <= 0:
+            yield f"our SVID {workload.spiffe_id} has expired"
+        elif left < RENEWED_BEFORE * (workload.not_after - workload.not_before):
+            yield f"our SVID {workload.spiffe_id} expires in {left / 60:.0f} min, and was not renewed"
+    for bundle in workload.bundles:
+        if not bundle.authorities and not bundle.keys:
+            yield f"trust domain {bundle.trust_domain}: its bundle was withdrawn; none of its workloads counts"

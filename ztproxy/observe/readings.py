@@ -13,12 +13,14 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
+    WorkloadStatus,
 )
 
 
 def of_basis(basis: Basis, now: float) -> Iterator[Reading]:
-    """Policy, issuers, certificates, revocation lists; `now` in seconds since 1970."""
+    """Policy, issuers, certificates, revocation lists, workload identity; `now` in seconds since 1970."""
     policy = basis.policy
     yield series.POLICY_INFO, (policy.engine, policy.revision), 1
     yield series.POLICY_LOADED, (), policy.loaded_at
@@ -32,6 +34,8 @@ def of_basis(basis: Basis, now: float) -> Iterator[Reading]:
         yield series.CERTIFICATE_END, (certificate.use, certificate.name, certificate.file), certificate.not_after
     for revocation in basis.revocation:
         yield from _revocation(revocation, now)
+    if basis.workload is not None:
+        yield from _of_workload(basis.workload, now)
 
 
 def _revocation(one: RevocationStatus, now: float) -> Iterator[Reading]:
@@ -41,6 +45,17 @@ def _revocation(one: RevocationStatus, now: float) -> Iterator[Reading]:
         yield series.REVOCATION_AGE, of, max(0.0, now - one.this_update)
     if one.kind != "ocsp":
         yield series.REVOCATION_END, of, one.next_update or 0.0
+
+
+def _of_workload(workload: WorkloadStatus, now: float) -> Iterator[Reading]:
+    """Our SVID's end, and how the bundles stand."""
+    if workload.spiffe_id is not None and workload.not_after is not None:
+        yield series.SVID_END, (workload.spiffe_id,), workload.not_after
+    for bundle in workload.bundles:
+        of = (bundle.trust_domain,)
+        yield series.BUNDLE_AUTHORITIES, of, bundle.authorities
+        yield series.BUNDLE_KEYS, of, bundle.keys
+        yield series.BUNDLE_AGE, of, max(0.0, now - bundle.since)
 
 
 def of_judging(judging: Judging) -> Iterator[Reading]:
@@ -69,6 +84,19 @@ def of_judging(judging: Judging) -> Iterator[Reading]:
         yield series.MEMO_HITS, (), memo.hits
         yield series.MEMO_MISSES, (), memo.misses
         yield series.MEMO_ENTRIES, (), memo.entries
+    if judging.sessions is not None:
+        yield from _of_sessions(judging.sessions)
+
+
+def _of_sessions(sessions: SessionsStatus) -> Iterator[Reading]:
+    if sessions.open is not None:
+        yield series.SESSIONS, (), sessions.open
+    yield series.SESSIONS_STORAGE_UP, (), sessions.up
+    yield series.SESSIONS_BEGUN, (), sessions.begun
+    for why, count in sessions.ended.items():
+        yield series.SESSIONS_ENDED, (why,), count
+    for outcome, count in sessions.refreshed.items():
+        yield series.SESSIONS_REFRESHED, (outcome,), count
 
 
 def of_servers(servers: Iterable[ServerStatus]) -> Iterator[Reading]:

@@ -150,6 +150,18 @@ REMEDIES: dict[Reason, str] = {
         "The issuer's keys were never fetched, or are older than `max_stale`. The log says why; look at its URL, "
         "its certificate's authority, the network."
     ),
+    Reason.TOKEN_TYPE_REFUSED: (
+        "The issuer has `token_type: access` and the token is no access token by RFC 9068 (often an ID token: the "
+        "client sends the wrong one), or its issuer says that it is a refresh token. `detail` says what it lacks."
+    ),
+    Reason.TOKEN_INACTIVE: (
+        "The issuer was asked about the token (`introspection`) and does not know it, or no more: expired, revoked, "
+        "logged out, or another issuer's. Get a new one. A refusal is remembered for up to ten seconds."
+    ),
+    Reason.INTROSPECTION_UNAVAILABLE: (
+        "The issuer's introspection endpoint does not answer in time, refuses ztproxy as a client, or answers what "
+        "cannot be read; or too many tokens wait. The log says which. Tokens asked about within `cache` still count."
+    ),
     Reason.ISSUER_UNAVAILABLE: (
         "Somebody wants to log in, and what the issuer says about itself (its discovery document) was never fetched or "
         "is older than `max_stale`. Who is logged in already is not concerned. The log says why it cannot be fetched."

@@ -106,6 +106,24 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     """By rule in shadow mode: requests that it would have refused."""
 
 
+class SessionsStatus(msgspec.Struct, frozen=True):
+    """Browsers' sessions, and where they are kept."""
+
+    storage: str
+    """`memory`, `sqlite` or `redis`."""
+    up: bool
+    """Whether it answered when it was last asked."""
+    open: int | None
+    """As counted a moment ago; null where it could not be."""
+    begun: int
+    ended: dict[str, int]
+    """By why: `logout`, `replaced`, `back-channel`, `revoked`, or `refused` by the issuer at a refresh."""
+    refreshed: dict[str, int]
+    """By how it went: `done`, `ended`, or `away`."""
+    last_failure: str
+    """What kept one from being refreshed."""
+
+
 class ProofsStatus(msgspec.Struct, frozen=True):
     """The store of used proofs (DPoP)."""
 
@@ -173,6 +191,29 @@ class LogsStatus(msgspec.Struct, frozen=True):
     """Null where there is no decision log."""
 
 
+class BundleStatus(msgspec.Struct, frozen=True):
+    """Whom a trust domain trusts to issue its SVIDs."""
+
+    trust_domain: str
+    authorities: int
+    """0: none of its X509-SVIDs counts."""
+    keys: int
+    """Of its JWT-SVIDs."""
+    since: float
+    """When it came to be as it is."""
+
+
+class WorkloadStatus(msgspec.Struct, frozen=True):
+    """Our workload identity (SPIFFE), and the bundles that vouch for others'."""
+
+    source: str
+    spiffe_id: str | None
+    """Null where we have no SVID."""
+    not_before: float | None
+    not_after: float | None
+    bundles: tuple[BundleStatus, ...]
+
+
 class Basis(msgspec.Struct, frozen=True):
     """What decisions rest on: it changes with a reload, as a whole."""
 
@@ -180,6 +221,8 @@ class Basis(msgspec.Struct, frozen=True):
     issuers: tuple[IssuerStatus, ...]
     certificates: tuple[CertificateStatus, ...]
     revocation: tuple[RevocationStatus, ...]
+    workload: WorkloadStatus | None = None
+    """Null without `spiffe`."""
 
 
 class Judging(msgspec.Struct, frozen=True):
@@ -193,6 +236,8 @@ class Judging(msgspec.Struct, frozen=True):
     """By listener: requests let in by what was known of revocations before it was out of date, within the grace."""
     ocsp: dict[str, int] = {}
     """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
+    sessions: SessionsStatus | None = None
+    """None where nobody logs in."""
     proofs: ProofsStatus | None = None
     """Null where proofs are not understood."""
 

@@ -121,7 +121,7 @@ def example() -> Admitted:
         subject="alice",
         audience=("ztproxy",),
         claims=claims,
-        kind="bearer",
+        kind="jwt",
         bound_to=None,
         issued_at=1788249600.0,
         expires_at=1788253200.0,

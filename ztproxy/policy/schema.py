@@ -98,7 +98,10 @@ class TokenPart(Part):
     subject: Annotated[Text, Meta(description="The claim sub; unique within its issuer only.")]
     audience: Annotated[list[str], Meta(description="The claim aud, always as a list.")]
     claims: Annotated[dict[str, Any], Meta(description="All claims as the issuer signed them.")]
-    kind: Annotated[Text, Meta(description="What kind of token it is: bearer.")]
+    kind: Annotated[
+        Text,
+        Meta(description="jwt, access (typ at+jwt, RFC 9068), opaque (by introspection) or session (a browser's)."),
+    ]
     bound_to: Annotated[
         str | None,
         Meta(

@@ -8,6 +8,10 @@ from collections.abc import Iterable
 from ztproxy.spiffe.errors import SpiffeError
 from ztproxy.spiffe.workload import Svid
 
+_POLICY_CHECK = ssl.VerifyFlags(0x80)
+"""X509_V_FLAG_POLICY_CHECK, which the `ssl` module does not name. Without it an authority's demand that certificates
+name a policy (RFC 5280 §4.2.1.11) would be read and not met; with it, and no policy known here, it refuses."""
+
 
 def show(context: ssl.SSLContext, svid: Svid) -> None:
     """Let a context show our SVID. Raises `SpiffeError`.
@@ -38,4 +42,4 @@ def trust(context: ssl.SSLContext, authorities: Iterable[bytes]) -> None:
     """Let a context verify by these authorities (DER) and no others; strictly, and an intermediate may be one."""
     for der in authorities:
         context.load_verify_locations(cadata=der)
-    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN | _POLICY_CHECK

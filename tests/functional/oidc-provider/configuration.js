@@ -2,7 +2,7 @@
 
 import { interactionPolicy } from "oidc-provider";
 
-const { Check, base } = interactionPolicy;
+const { Check, Prompt, base } = interactionPolicy;
 
 export const PASSWORD = "urn:ztproxy:test:password";
 export const SECOND_FACTOR = "urn:ztproxy:test:second-factor";
@@ -19,6 +19,7 @@ function prompts() {
         : Check.NO_NEED_TO_PROMPT;
     }),
   );
+  policy.add(new Prompt({ name: "select_account", requestable: true }), 0);
   return policy;
 }
 
@@ -71,8 +72,8 @@ export function configuration(settings, { keys, cookieKeys, mutualOrigin }) {
     ttl: { AccessToken: 600, IdToken: 600, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600, ...settings.lifetimes },
     loadExistingGrant: (context) => grantFor(context, settings.consent),
     interactions: { policy: prompts(), url: (_, interaction) => `/interaction/${interaction.uid}` },
-    // Its clients listen on loopback here, where it would not go by itself.
-    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+    // Its clients listen on loopback here, where it would not go by itself, and are waited for: no time decides a test.
+    fetch: (url, { dispatcher, signal, ...options }) => fetch(url, options),
     discovery: {
       mtls_endpoint_aliases: Object.fromEntries(
         [["token", "token"], ["introspection", "token/introspection"], ["revocation", "token/revocation"], ["userinfo", "me"]]

@@ -48,6 +48,7 @@ function login(details, form, people) {
   if (secondFactor && form.get("code") !== person.code) return { wrong: "The code is wrong." };
   return {
     result: {
+      select_account: {},
       login: {
         accountId: name,
         acr: secondFactor ? SECOND_FACTOR : PASSWORD,
@@ -74,7 +75,7 @@ async function answerTo(provider, settings, request, response) {
   const details = await provider.interactionDetails(request, response);
   const { uid, params } = details;
   const shown = { uid, params, prompt: details.prompt, secondFactor: asksSecondFactor(details) };
-  const isLogin = details.prompt.name === "login";
+  const isLogin = details.prompt.name !== "consent"; // who chooses an account logs in with it
   if (request.method !== "POST") return show(response, isLogin ? loginPage(shown) : consentPage(shown));
   const form = await formOf(request);
   let result;

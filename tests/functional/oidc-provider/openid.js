@@ -2,6 +2,7 @@
 // writes. Prints its issuer and listens on loopback over TLS. On standard input, each answered with a line:
 //   rotate    signs with a new key and publishes the old one too      forget    publishes the newest key alone
 //   logout CLIENT SUBJECT SID                                         sends the client a back-channel logout token
+//   groups USER GROUP...                                              from now on the user is in these groups
 
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import dns from "node:dns";
@@ -64,6 +65,9 @@ const commands = {
   forget() {
     keys = keys.slice(0, 1);
     renew();
+  },
+  groups(user, ...groups) {
+    settings.users[user].claims.groups = groups;
   },
   async logout(client, subject, sid) {
     await (await provider.Client.find(client)).backchannelLogout(subject, sid);

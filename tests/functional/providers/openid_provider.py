@@ -99,6 +99,10 @@ class OpenIdProvider(Provider):
         """Send the client a logout token, as if the person had logged out here."""
         await self._command(f"logout {client_id} {subject} {sid}")
 
+    async def groups(self, user: User, *groups: str) -> None:
+        """From now on the user is in these groups."""
+        await self._command(" ".join(("groups", user.name, *groups)))
+
     async def _command(self, line: str) -> None:
         if self._process is None or self._process.stdin is None:
             raise RuntimeError("not running")

@@ -1,4 +1,4 @@
-# The demo's policy: clerks read orders and payroll, guests read orders below 100; and the certificate must belong to
+# The demo's policy: clerks read orders, payroll and the portal, guests read orders below 100; and the certificate must belong to
 # the person whose token it is.
 package ztproxy.authz
 
@@ -26,7 +26,7 @@ deny contains "guests see only orders below 100" if {
 	to_number(input.request.segments[1]) >= 100
 }
 
-deny contains "payroll is for clerks" if {
+deny contains sprintf("the %s is for clerks", [input.request.route]) if {
 	role != "clerk"
-	input.request.route == "payroll"
+	input.request.route in {"payroll", "portal"}
 }
