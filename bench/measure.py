@@ -73,6 +73,8 @@ class Target:
     """Whether no two requests ask for the same path."""
     proven: bool = False
     """Whether each request proves the key that its token is bound to."""
+    session: bool = False
+    """Whether requests show a session's cookie in place of a token."""
 
     def measured(self, mode: str, lengths: Lengths, duration: float, *extra: str) -> Mapping[str, Any]:
         """Run the load generator once.
@@ -102,6 +104,8 @@ class Target:
         return report
 
     def _tokens(self) -> Sequence[str]:
+        if self.session:
+            return ["-cookies", str(self.run / "cookies")]
         if not self.proven:
             return ["-tokens", str(self.run / "tokens")]
         return ["-tokens", str(self.run / "bound-tokens"), "-proof-key", str(self.run / "holder.key")]

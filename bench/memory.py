@@ -94,15 +94,19 @@ class Client:
     """A client over mTLS that shares our memory."""
 
     def __init__(
-        self, here: peers.Site, protocol: asyncio.Protocol, number: int, token: str, prover: Prover | None = None
+        self,
+        here: peers.Site,
+        protocol: asyncio.Protocol,
+        number: int,
+        shown: str,
+        prover: Prover | None = None,
     ) -> None:
         self.protocol = protocol
         self.transport = Memory(20_000 + number)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = _context(here).wrap_bio(self._in, self._out, server_hostname=credentials.NAME)
-        scheme = "Bearer" if prover is None else "DPoP"
-        self._fields = f"Host: {credentials.NAME}\r\nAuthorization: {scheme} {token}\r\n".encode()
-        self._token, self._prover = token, prover
+        self._fields = f"Host: {credentials.NAME}\r\n{shown}\r\n".encode()
+        self._token, self._prover = shown.rpartition(" ")[2], prover
         self._number = number
 
     def connect(self) -> None:

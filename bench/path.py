@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import credentials
 import handshakes
+import logins
 import parts
 import peers
 import run
@@ -39,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unique", action="store_true", help="another path with each request")
     parser.add_argument("--browser", action="store_true", help="ten more fields, as browsers send")
     parser.add_argument("--proofs", action="store_true", help="each request proves its token's key (DPoP)")
+    parser.add_argument("--sessions", action="store_true", help="browsers' sessions in place of tokens")
     parser.add_argument("--steps", action="store_true", help="what each step of a request takes, in its place")
     parser.add_argument("--handshakes", action="store_true", help="a connection's cost instead of a request's")
     parser.add_argument("--rounds", type=int, default=400)
@@ -47,7 +50,9 @@ def _arguments() -> argparse.Namespace:
 
 async def _server(here: peers.Site, template: str) -> Server:
     """A server as a worker runs it, with metrics."""
-    values = {"port": 0, "engine": "embedded", "opa": 1, "storage": "memory://", "more": "dpop: {}"}
+    login = f"login: [{{issuer: '{here.issuer}', client_id: {logins.CLIENT}, client_authentication: none}}]"
+    values = {"port": 0, "engine": "embedded", "opa": 1, "storage": "memory://", "more": f"dpop: {{}}\n{login}"}
+    values["route"] = f"    login: {here.issuer}"
     path = pathlib.Path(here.written(template, "path.yaml", **values))
     settings, server = load(path), Server()
     generation = await Generation.prepare(settings, streams=server.streams, metrics=Metrics())
@@ -80,7 +85,12 @@ async def _measure(
     listener = server.listeners[0]
     tokens = (here.run / ("bound-tokens" if arguments.proofs else "tokens")).read_text().split()
     prover = Prover(here) if arguments.proofs else None
-    clients = [Client(here, tls.TlsWire(loop, listener), n, tokens[n], prover) for n in range(CONNECTIONS)]
+    if arguments.sessions:
+        sessions = server.parts.identity.sessions
+        shown = [f"Cookie: {await logins.cookie(sessions, logins.login(one, credentials.NAME))}" for one in tokens]
+    else:
+        shown = [f"Authorization: {'Bearer' if prover is None else 'DPoP'} {one}" for one in tokens]
+    clients = [Client(here, tls.TlsWire(loop, listener), n, shown[n], prover) for n in range(CONNECTIONS)]
     for client in clients:
         client.connect()
     servers = _upstream(server, CONNECTIONS)

@@ -41,7 +41,7 @@ class Site:
     def filled(self, template: str, **values: object) -> str:
         """Fill in `@key@` in a template of configs/."""
         text = (CONFIGS / template).read_text()
-        given = {"run": self.run, "backend": self.backend, "issuer": self.issuer, "more": "", **values}
+        given = {"run": self.run, "backend": self.backend, "issuer": self.issuer, "more": "", "route": "", **values}
         for key, value in given.items():
             text = text.replace(f"@{key}@", str(value))
         return text
@@ -60,6 +60,7 @@ class Row:
     parts: frozenset[str] = COMMON  # what is measured beside load
     cores: str = PROXY_CORE
     proven: bool = False  # each request proves the key that its token is bound to
+    session: bool = False  # requests show a session's cookie in place of a token
 
     @property
     def ours(self) -> bool:
@@ -113,9 +114,12 @@ def _ztproxy(site: Site, template: str, port: int, *options: str, **values: obje
     return Program("ztproxy", command, port, {"OPENSSL_CONF": str(CONFIGS / "openssl.cnf")})
 
 
-def whole_job(site: Site, port: int, *options: str, storage: str = "memory://", more: str = "") -> Sequence[Program]:
+def whole_job(
+    site: Site, port: int, *options: str, storage: str = "memory://", more: str = "", route: str = ""
+) -> Sequence[Program]:
     """Give ztproxy with the embedded engine."""
-    return [_ztproxy(site, "ztproxy.yaml", port, *options, engine="embedded", opa=1, storage=storage, more=more)]
+    values = {"engine": "embedded", "opa": 1, "storage": storage, "more": more, "route": route}
+    return [_ztproxy(site, "ztproxy.yaml", port, *options, **values)]
 
 
 def _machine(site: Site, port: int) -> Sequence[Program]:
@@ -128,6 +132,13 @@ def _proofs(site: Site, port: int) -> Sequence[Program]:
 
 def _proofs_machine(site: Site, port: int) -> Sequence[Program]:
     return whole_job(site, port, storage="machine://", more="dpop: {replay: 'machine://'}")
+
+
+def _sessions(site: Site, port: int) -> Sequence[Program]:
+    import logins  # noqa: PLC0415 - needs ztproxy's own modules, which no other row does
+
+    logins.begin(site.run, site.issuer)
+    return whole_job(site, port, more=logins.section(site.run, site.issuer), route=f"    login: {site.issuer}")
 
 
 def _two_workers(site: Site, port: int) -> Sequence[Program]:
@@ -179,6 +190,13 @@ ROWS = (
         unique=False,
         parts=frozenset(),
         proven=True,
+    ),
+    Row(
+        *("ztproxy-session", "ztproxy: the same asked again, by a browser's session", _sessions, ()),
+        whole_job=True,
+        unique=False,
+        parts=frozenset(),
+        session=True,
     ),
     Row("ztproxy-server", "ztproxy: a new decision each, OPA server", _ztproxy_server, (build.opa,), whole_job=True),
     Row("ztproxy-forward", "ztproxy: forwards and nothing else", _ztproxy_forward, ()),

@@ -118,7 +118,7 @@ class Bench:
                 running.settle()
                 pids = running.pids
                 target = measure.Target(
-                    self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique, row.proven
+                    self.site.run, self._load, port, pids, self._backend, LOAD_CORE, row.unique, row.proven, row.session
                 )
                 figures = self._parts(row, target, first=first)
         except (StartFailed, refusals.NotTheSameJob, measure.LoadFailed) as error:

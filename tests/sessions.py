@@ -82,7 +82,7 @@ class SessionWorld(World):
     op: IssuerServer
 
     def configured(self, *, routes: list[dict[str, Any]] | None = None, **options: Any):
-        login = {"issuer": self.op.url, "client_id": "web"}
+        login = {"issuer": self.op.url, "client_id": "web", "client_authentication": "none"}
         return self.settings(
             [self.trust(self.op)],
             login=options.pop("login", [login]),

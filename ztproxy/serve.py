@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from ztproxy.config.settings import Settings
@@ -19,6 +19,7 @@ from ztproxy.edge.streams import Streams
 from ztproxy.edge.websocket import CloseCode
 from ztproxy.generation import Generation
 from ztproxy.identity import describe
+from ztproxy.identity.refreshing import Refreshed
 from ztproxy.model import Reason
 from ztproxy.parts import Parts, StartError
 from ztproxy.spiffe.errors import SpiffeError
@@ -230,6 +231,17 @@ class Server:
                     self._retired.remove(generation)
             if self._retired:
                 await asyncio.sleep(LOOK_EVERY)
+
+    async def refresh(self, issuer: str | None) -> Sequence[Refreshed]:
+        """Ask issuers now, by what serves; what was retired goes by the answers too."""
+        while True:
+            serving = self.parts.identity
+            found = await serving.refresh(issuer)
+            if serving is not self.parts.identity:  # another serves by now, with what was known before
+                continue
+            for generation in self._retired:
+                generation.parts.identity.follow(serving)
+            return found
 
     def reopen_logs(self) -> None:
         """Open log files anew, after they were moved away."""

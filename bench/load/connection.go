@@ -102,7 +102,9 @@ func dial(o options, config *tls.Config, token string, prover *prover, deadline 
 		return nil, err
 	}
 	fields := " HTTP/1.1\r\nHost: " + o.serverName + "\r\nUser-Agent: bench\r\nAccept: application/json\r\n"
-	if token != "" {
+	if o.cookies != "" {
+		fields += "Cookie: " + token + "\r\n"
+	} else if token != "" {
 		scheme := "Bearer "
 		if prover != nil {
 			scheme = "DPoP "

@@ -16,7 +16,7 @@ import (
 type options struct {
 	address, serverName, host, path, mode string
 	certificate, key, serverCertificate   string
-	tokens, proofKey, watch               string
+	tokens, cookies, proofKey, watch      string
 	connections, idle, expect, upload     int
 	unique, browser                       bool
 	warmup, duration                      time.Duration
@@ -32,6 +32,7 @@ func parse() options {
 	flag.StringVar(&o.key, "key", "", "client key, PEM")
 	flag.StringVar(&o.serverCertificate, "server-certificate", "", "the one certificate the proxy must show, PEM")
 	flag.StringVar(&o.tokens, "tokens", "", "file of bearer tokens, one a line, dealt out to the connections")
+	flag.StringVar(&o.cookies, "cookies", "", "file of sessions' cookies, name=value, in place of tokens")
 	flag.StringVar(&o.proofKey, "proof-key", "", "P-256 key, PEM: the tokens are bound to it, each request proves it (DPoP)")
 	flag.StringVar(&o.watch, "watch", "", "name=pid,pid;name=pid: processes whose time and memory is read")
 	flag.IntVar(&o.connections, "connections", 32, "connections at a time")

@@ -55,10 +55,11 @@ func newRun(o options) (*run, error) {
 			return nil, err
 		}
 	}
-	if o.tokens == "" {
+	shown := o.tokens + o.cookies
+	if shown == "" {
 		return r, nil
 	}
-	text, err := os.ReadFile(o.tokens)
+	text, err := os.ReadFile(shown)
 	if err != nil {
 		return nil, err
 	}

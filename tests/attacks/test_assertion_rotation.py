@@ -1,8 +1,8 @@
 """While keys rotate over a fleet, no assertion ever fails to verify, and an old key ends.
 
 Time is simulated. The upstream knows nothing but Cache-Control: it asks a node, whichever answers, once its copy of
-the key set is too old, and not before, not even for a key that it does not know. Nodes reload as late as they may,
-and their clocks differ.
+the key set is too old, not for a key that it does not know. Nodes reload as late as they may, some are restarted, and
+their clocks differ.
 """
 
 import json
@@ -48,7 +48,7 @@ class Upstream:
         self.asked = float("-inf")
 
     def verify(self, assertion, now):
-        if now >= self.asked + CACHE:
+        if now >= self.asked + CACHE or not self.chance.randrange(20):  # or it has been restarted
             self.asked = now
             self.keys = json.loads(self.chance.choice(self.nodes).ring.jwks)
         kid = jwt.get_unverified_header(assertion)["kid"]
@@ -74,6 +74,8 @@ def rotations(tmp_path, seed):
         for at, node in [due for due in reloads if due[0] <= now]:
             node.reload(now)
             reloads.remove((at, node))
+        if not chance.randrange(20):  # restarted
+            chance.choice(nodes).reload(now)
         assertion = chance.choice(nodes).sign(now, f"user-{chance.randrange(3)}")
         under_way.append((now, assertion))
         under_way = [one for one in under_way if now < one[0] + LIFETIME]

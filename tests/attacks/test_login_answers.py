@@ -41,6 +41,7 @@ async def refused(browser, answer, reason="login-failed"):
     assert response.reason == reason, response.body
     assert browser.session() is None
     assert browser.gateway.policy.asked == []
+    assert f"__Host-ztproxy-id-login-{query_of(answer).get('state', '')[:12]}" not in browser.logins()
     return response
 
 

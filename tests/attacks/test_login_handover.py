@@ -187,5 +187,5 @@ async def test_another_account_is_chosen_at_the_issuer(browser, op):
     op.sid = "op-session-2"
     response = await browser.post(f"https://{ONE}/.well-known/ztproxy/logout", [("again", "/x?y=1")])
     assert response.url == PAGE
-    assert op.asked_to_authorize[-1]["prompt"] == "select_account"
+    assert op.asked_to_authorize[-1]["prompt"] == "login"
     assert browser.gateway.policy.asked[-1].token.subject == "bob"

@@ -61,7 +61,7 @@ async def test_who_is_refused_is_told_as_whom_and_may_change_the_account(browser
     op.person, op.sid = {"sub": "bob"}, "other"
     changed = await browser.press(response)
     assert (changed.status, changed.url) == (200, PAGE)
-    assert op.asked_to_authorize[-1]["prompt"] == "select_account"
+    assert op.asked_to_authorize[-1]["prompt"] == "login"
 
 
 async def test_a_script_that_is_refused_learns_no_name(browser):

@@ -107,7 +107,7 @@ async def test_an_issuer_without_a_place_to_end_sessions(world, op):
 async def test_another_account_leads_back_to_this_host(browser, op, again):
     response = await browser.post(LOGOUT, [("again", again)])
     assert response.url == "https://app.test/"
-    assert op.asked_to_authorize[-1]["prompt"] == "select_account"
+    assert op.asked_to_authorize[-1]["prompt"] == "login"
 
 
 # -- the back channel
@@ -266,3 +266,21 @@ async def test_the_issuers_place_for_it_gets_what_it_needs(browser, op):
     await browser.post(LOGOUT, [])
     sent = next(url for url in browser.visited if "/end?" in url)
     assert set(query_of(sent)) == {"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}
+
+
+@pytest.mark.parametrize(
+    ("known", "configured", "asked"),
+    [
+        (ABSENT, None, "login"),
+        (["none", "login"], None, "login"),
+        (["login", "select_account"], None, "select_account"),
+        (ABSENT, "select_account", "select_account"),
+        (["login", "select_account"], "login", "login"),
+    ],
+)
+async def test_another_account_is_asked_for_as_the_issuer_knows_it(world, op, known, configured, asked):
+    op.published["prompt_values_supported"] = known
+    browser = world.browser(await world.gateway(op, login={"another_account": configured}))
+    await browser.get(PAGE)
+    await browser.post(LOGOUT, [("again", "/x")])
+    assert op.asked_to_authorize[-1]["prompt"] == asked

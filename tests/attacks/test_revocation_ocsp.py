@@ -287,11 +287,16 @@ async def test_what_one_process_was_told_another_need_not_ask(world, responder):
 async def test_a_reload_goes_on_from_what_is_known(world, responder):
     before = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")])
     await world.judge(before, LEAF)
-    after = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], grace="1h", started=False)
-    after.take_over(before)
-    await after.start()
-    assert at_once(world, after, LEAF) == "good"
+    for changed in ({"grace": "1h"}, {"refresh": "2h"}, {"follow": ["http://pki.test/"]}):
+        after = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], started=False, **changed)
+        after.take_over(before)
+        await after.start()
+        assert at_once(world, after, LEAF) == "good"
     assert responder.questions == 1
+    strict = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], started=False, ocsp_nonce="require")
+    strict.take_over(before)
+    assert await world.judge(strict, LEAF) == "good"
+    assert responder.questions == 2
 
 
 async def test_a_grace_for_answers(world, responder):
@@ -369,6 +374,22 @@ async def test_a_server_of_another_authority_is_not_asked_over_https(world, tmp_
     assert "certificate" in asked_of(identity).backoff.last_failure.lower()
 
 
+async def test_a_clock_that_was_wrong_keeps_nothing_from_being_asked(world, responder):
+    """Answers made for a time ahead of ours do not stay for ever."""
+    world.clock.advance(20 * 3600)
+    identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")])
+    assert await world.judge(identity, LEAF) == "good"
+    await settle(identity)
+    world.clock.wall -= 20 * 3600
+    responder.revoke(LEAF)
+    at_once(world, identity, LEAF)
+    world.clock.advance(3600)
+    at_once(world, identity, LEAF)
+    await settle(identity)
+    assert await world.judge(identity, LEAF) is REVOKED
+    assert responder.questions == 2
+
+
 async def test_closing_leaves_nothing_behind(world):
     world.publisher.handlers["/ocsp"] = world.publisher.hang
     identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], wait="1ms")
@@ -420,6 +441,24 @@ async def test_a_stream_ends_when_nothing_is_known_any_more_and_that_is_refused(
     await two.site.streams.rejudge(on_this_listener(allowing), world.clock.wall)
     assert (one.wire.closed, two.wire.closed) == (True, False)
     assert one.wire.taken().endswith(frame(8, b"\x03\xf0revocation-unknown"))
+
+
+async def test_a_stream_is_not_ended_while_the_first_answer_is_on_its_way(world, responder):
+    """As after a reload that names other sources."""
+    identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")])
+    one = opened(edge(certificate=world.shown(LEAF), expires_in=1e6))
+    await one.site.streams.rejudge(on_this_listener(identity), world.clock.wall)
+    assert not one.wire.closed
+    await settle(identity)
+    await one.site.streams.rejudge(on_this_listener(identity), world.clock.wall)
+    assert (one.wire.closed, responder.questions) == (False, 1)
+    world.publisher.handlers["/ocsp"] = down
+    other = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], ocsp_nonce="require")
+    for _ in (1, 2):
+        assert not one.wire.closed
+        await one.site.streams.rejudge(on_this_listener(other), world.clock.wall)
+        await settle(other)
+    assert one.wire.closed
 
 
 def on_this_listener(identity):

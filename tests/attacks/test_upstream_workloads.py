@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from tests.pki import CLIENT, DAY, SERVER, now
-from tests.raw_server import Scene, always, exchange
+from tests.raw_server import RecordingClient, Scene, always, and_wait, authorized, exchange
 from tests.workloads import BOTH, Domain, workload
 from ztproxy.model import Reason
 from ztproxy.spiffe.errors import SpiffeError
@@ -101,3 +101,21 @@ async def test_without_one_the_server_that_wants_it_is_not_reached(scene, tmp_pa
     assert client.refusal is not None
     with pytest.raises(SpiffeError, match="no SVID"):
         scene.build("https://127.0.0.1:1", tls={"svid": True}, workload=workload(PROD))
+
+
+async def test_what_is_under_way_ends_when_the_bundle_no_longer_vouches_and_goes_on_when_it_does(scene, tmp_path):
+    context = serving(PROD.svid("/ns/shop/orders"), tmp_path)
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe beginning"
+    server = await scene.start(and_wait(begun), context=context)
+    url, tls = f"https://127.0.0.1:{server.port}", {"spiffe_ids": ORDERS}
+    before = scene.build(url, tls=tls, workload=workload(PROD))
+    client = RecordingClient()
+    before.forward(authorized(), client).send_end()
+    await client.until(lambda: client.content == b"the beginning")
+    next_one = scene.build(url, tls=tls, workload=workload(PROD))
+    next_one.take_over(before)
+    assert client.aborted is None
+    other = Domain("prod.example")  # the same name, and another authority
+    scene.build(url, tls=tls, workload=workload(other)).take_over(before)
+    await client.done()
+    assert client.aborted is not None

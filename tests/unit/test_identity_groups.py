@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tests.issuer_server import World
 from ztproxy.config.groups import Groups
 from ztproxy.identity.groups import MAXIMUM_GROUPS, GroupMapping, belonging
+from ztproxy.identity.sessions.session import Session, token_of
 
 MAPPED = Groups.model_validate(
     {
@@ -111,3 +112,22 @@ async def test_a_verified_token_has_groups_and_roles(tmp_path):
         assert (identified.token.groups, identified.token.roles) == (("staff",), ("r",))
         other = await world.ask(identity, issuer.tokens.bearer(realm_access={"roles": "staff"}))
         assert (other.token.groups, other.token.roles) == ((), ())
+
+
+def test_a_session_has_the_groups_of_its_claims():
+    session = Session(
+        issuer="https://idp.test",
+        client_id="web",
+        subject="alice",
+        claims={"groups": ["CN=Ops,OU=Groups", "ops"]},
+        audience=("web",),
+        host="app.test",
+        route="app",
+        created_at=0.0,
+        used_at=0.0,
+        ends_at=3600.0,
+        id_token="x",
+    )
+    token = token_of(session, b"key", GroupMapping("https://idp.test", MAPPED))
+    assert (token.groups, token.roles) == (("ops",), ("admin", "operator"))
+    assert (token_of(session, b"key").groups, token_of(session, b"key").roles) == ((), ())

@@ -7,8 +7,10 @@ from tests.pki import Authority
 from tests.sessions import NAME, SessionWorld, cookie_of
 from ztproxy.identity.certificates import describe
 from ztproxy.identity.sessions import cookie
-from ztproxy.identity.sessions.service import FRESH, UNSURE
+from ztproxy.identity.sessions.remembered import Remembered
+from ztproxy.identity.sessions.service import FRESH
 from ztproxy.identity.sessions.session import KIND, MAXIMUM_SESSION
+from ztproxy.identity.sessions.streams import UNSURE
 from ztproxy.model import Identified, Reason, Refusal, Right
 
 
@@ -78,7 +80,7 @@ async def test_it_is_over_when_it_is_not_used(world):
     assert isinstance(await world.present(identity, value), Identified), "its use was written back"
     await identity.sessions.upkeep.settled()
     world.clock.advance(600)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_it_is_over_at_its_end_however_much_it_is_used(world):
@@ -89,7 +91,7 @@ async def test_it_is_over_at_its_end_however_much_it_is_used(world):
         assert isinstance(await world.present(identity, value), Identified)
         await identity.sessions.upkeep.settled()
     world.clock.advance(200)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_a_remembered_one_ends_to_the_second(world):
@@ -105,7 +107,7 @@ async def test_what_was_agreed_on_at_the_login_may_end_it_earlier(world):
     identity = await world.start()
     value = await world.begin(world.login(ends_at=world.clock.wall + 60))
     world.clock.advance(60)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_use_is_written_back_now_and_then_and_not_each_time(world):
@@ -128,7 +130,7 @@ async def test_an_ended_one_counts_no_more_at_once(world):
     ended = await identity.sessions.end(cookie.value_of(cookies), world.clock.wall)
     assert ended.subject == "alice"
     for noted in (notes, {}):
-        assert (await world.ask(identity, own_cookies=cookies, notes=noted)).reason is Reason.TOKEN_MISSING
+        assert (await world.ask(identity, own_cookies=cookies, notes=noted)).reason is Reason.LOGIN_REQUIRED
     assert await identity.sessions.end(cookie.value_of(cookies), world.clock.wall) is None
     assert identity.sessions.ended == {"logout": 1}
 
@@ -141,7 +143,7 @@ async def test_one_that_another_process_ended_counts_no_more_within_a_second(wor
         assert isinstance(await world.present(one, value), Identified)
     await other.sessions.end(cookie.value_of(((NAME, value),)), world.clock.wall)
     world.clock.advance(FRESH)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_what_is_told_of_ended_sessions_elsewhere_counts_at_once(world):
@@ -150,8 +152,8 @@ async def test_what_is_told_of_ended_sessions_elsewhere_counts_at_once(world):
     value = await world.begin()
     await world.present(identity, value)
     await other.sessions.end(cookie.value_of(((NAME, value),)), world.clock.wall)
-    identity.sessions.forget()
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    identity.sessions.doubt()
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_one_that_ends_while_it_is_looked_up_is_not_remembered(world):
@@ -168,7 +170,7 @@ async def test_one_that_ends_while_it_is_looked_up_is_not_remembered(world):
     identity.sessions.sealed.find = slowly
     await world.present(identity, value)
     identity.sessions.sealed.find = find
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_a_new_login_ends_the_session_before_and_has_another_identifier(world):
@@ -177,7 +179,7 @@ async def test_a_new_login_ends_the_session_before_and_has_another_identifier(wo
     await world.present(identity, before)
     after = await world.begin(replacing=cookie.value_of(((NAME, before),)))
     assert after != before
-    assert (await world.present(identity, before)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, before)).reason is Reason.LOGIN_REQUIRED
     assert isinstance(await world.present(identity, after), Identified)
     assert identity.sessions.ended == {"replaced": 1}
 
@@ -194,11 +196,11 @@ async def test_an_issuer_ends_its_sessions(world):
     assert await sessions.end_owned("https://other.test", op_session="op-1", subject=None, now=now) == 0
     assert await sessions.end_owned(url, op_session=None, subject=None, now=now) == 0
     assert await sessions.end_owned(url, op_session="op-1", subject="alice", now=now) == 1
-    assert (await world.present(identity, one)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, one)).reason is Reason.LOGIN_REQUIRED
     assert isinstance(await world.present(identity, two), Identified)
     await world.begin()
     assert await sessions.end_owned(url, op_session=None, subject="alice", now=now) == 2
-    assert (await world.present(identity, two)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, two)).reason is Reason.LOGIN_REQUIRED
     assert isinstance(await world.present(identity, other), Identified)
     assert sessions.ended == {"back-channel": 3}
 
@@ -209,7 +211,7 @@ async def test_one_is_ended_by_its_name(world):
     name = (await world.present(identity, value)).token.session
     assert await identity.sessions.end_named("another", world.clock.wall) == 0
     assert await identity.sessions.end_named(name, world.clock.wall) == 1
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_explicit_credentials_go_before_ambient_ones(world):
@@ -227,8 +229,8 @@ async def test_where_no_tokens_count_only_sessions_do(world):
     identity = await world.start(routes=[world.route(login=(await _op(world)).url, issuers=[])])
     value = await world.begin()
     bearer = world.op.tokens.bearer()
-    assert (await world.ask(identity, bearer)).reason is Reason.TOKEN_MISSING
-    assert (await world.ask(identity)).reason is Reason.TOKEN_MISSING
+    assert (await world.ask(identity, bearer)).reason is Reason.LOGIN_REQUIRED
+    assert (await world.ask(identity)).reason is Reason.LOGIN_REQUIRED
     assert (await world.ask(identity, bearer, own_cookies=((NAME, value),))).token.kind == "session"
 
 
@@ -255,9 +257,9 @@ async def test_where_nothing_is_demanded_a_session_still_says_who_asks(world):
 async def test_a_request_in_plaintext_has_no_session(world):
     identity = await world.start()
     value = await world.begin()
-    assert (await world.present(identity, value, scheme="http")).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value, scheme="http")).reason is Reason.LOGIN_REQUIRED
     await world.present(identity, value)
-    assert (await world.present(identity, value, scheme="http")).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value, scheme="http")).reason is Reason.LOGIN_REQUIRED
 
 
 async def test_a_login_that_is_too_much_to_keep_is_refused(world):
@@ -331,19 +333,18 @@ async def test_what_was_noted_under_another_configuration_does_not_count(world):
     before = await world.start()
     cookies, notes = ((NAME, await world.begin()),), {}
     await world.ask(before, own_cookies=cookies, notes=notes)
-    after = await world.start(login=[{"issuer": world.op.url, "client_id": "renamed"}])
+    after = await world.start(login=[{"issuer": world.op.url, "client_id": "renamed", "client_authentication": "none"}])
     after.take_over(before)
-    assert (await world.ask(after, own_cookies=cookies, notes=notes)).reason is Reason.TOKEN_MISSING
+    assert (await world.ask(after, own_cookies=cookies, notes=notes)).reason is Reason.LOGIN_REQUIRED
 
 
-@pytest.mark.interpreted
-async def test_one_process_remembers_a_bounded_number(world, monkeypatch):
-    monkeypatch.setattr("ztproxy.identity.sessions.service.MOST_REMEMBERED", 4)
+async def test_one_process_remembers_a_bounded_number(world):
     identity = await world.start()
+    remembered = identity.sessions._remembered = Remembered(4)
     values = [await world.begin() for _ in range(9)]
     for value in values:
         await world.present(identity, value)
-    assert len(identity.sessions._remembered) == len(identity.sessions._by_name) == 4
+    assert len(remembered) == len(remembered._by_name) == 4
     assert all([isinstance(await world.present(identity, value), Identified) for value in values])
 
 
@@ -364,8 +365,7 @@ async def test_a_stream_ends_with_a_session_that_nobody_remembers(world):
     identity = await world.start()
     value = await world.begin()
     rights = [right(await world.present(identity, value))]
-    identity.sessions._remembered.clear()
-    identity.sessions._by_name.clear()
+    identity.sessions._remembered = Remembered()
     assert await identity.rejudge(rights, world.clock.wall) == [None]
     world.clock.advance(43200)
     (refusal,) = await identity.rejudge(rights, world.clock.wall)

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from tests.issuer_server import World
 from ztproxy.config.cross_origin import Cors
 from ztproxy.identity.sessions.cross_site import crossing
-from ztproxy.identity.sessions.navigation import is_navigation
 from ztproxy.model import Reason
 
 OWN, SUB, OTHER = "https://r.test", "https://sub.r.test", "https://evil.test"
@@ -106,22 +105,3 @@ def test_the_log_says_what_the_browser_said(bare):
     refusal = crossing(None)(told(bare, origin=OTHER, sec_fetch_site="cross-site"))
     assert refusal.cause == "origin: https://evil.test, sec-fetch-site: cross-site"
     assert refusal.detail == ""
-
-
-@pytest.mark.parametrize(
-    ("fields", "navigates"),
-    [
-        ({"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, True),
-        ({"accept": "text/html", "sec_fetch_mode": "navigate"}, True),
-        ({"accept": "text/html", "sec_fetch_mode": "cors"}, False),
-        ({"accept": "*/*", "sec_fetch_mode": "navigate"}, True),
-        ({"accept": "text/html", "x_requested_with": "XMLHttpRequest"}, False),
-        ({"accept": "application/json"}, False),
-        ({"accept": "*/*"}, False),
-        ({}, False),
-    ],
-)
-def test_a_navigation_is_what_shows_a_page(bare, fields, navigates):
-    assert is_navigation(told(bare, "GET", **fields)) == navigates
-    assert not is_navigation(told(bare, "POST", **fields))
-    assert not is_navigation(told(bare, "GET", "websocket", **fields))

@@ -81,7 +81,7 @@ async def test_a_session_that_the_issuer_does_not_let_go_on_ends(world):
     identity, endpoint, value = await started(world)
     endpoint.counting.clear()
     world.clock.advance(300)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
     assert await identity.sessions.find(world.routed(own_cookies=((NAME, value),)).arrived, None) is None
     assert identity.sessions.ended == {"refused": 1}
     assert identity.sessions.upkeep.last_failure == "invalid_grant"
@@ -96,7 +96,7 @@ async def test_one_that_ends_meanwhile_is_not_brought_back(world):
     await identity.sessions.end(cookie.value_of(((NAME, value),)), world.clock.wall)
     endpoint.hold.set()
     await identity.sessions.upkeep.settled()
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
     assert await identity.sessions.records.count(b"s", world.clock.wall) == 0
 
 
@@ -203,7 +203,7 @@ async def test_claims_that_grow_beyond_what_can_be_kept_end_the_session(world):
     identity, endpoint, value = await started(world)
     endpoint.claims = {"sub": "alice", "groups": ["x" * 100] * 700}
     world.clock.advance(300)
-    assert (await world.present(identity, value)).reason is Reason.TOKEN_MISSING
+    assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
     assert "65536 octets" in identity.sessions.upkeep.last_failure
 
 

@@ -27,7 +27,13 @@ class _OverUnixSocket(http.client.HTTPConnection):
 
 
 def ask(
-    address: Address, method: str, path: str, *, token: str | None = None, timeout: float = TIMEOUT
+    address: Address,
+    method: str,
+    path: str,
+    content: bytes = b"",
+    *,
+    token: str | None = None,
+    timeout: float = TIMEOUT,
 ) -> tuple[int, bytes]:
     """One request; the status and the content of its answer.
 
@@ -35,6 +41,7 @@ def ask(
         address: of the admin socket.
         method: GET, or POST for what changes something.
         path: what is asked for.
+        content: sent along, with POST.
         token: for a TCP address.
         timeout: seconds for the answer.
 
@@ -49,7 +56,7 @@ def ask(
         connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, content or None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as wrong:

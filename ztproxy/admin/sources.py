@@ -14,6 +14,7 @@ from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.known import known
+from ztproxy.identity.sessions.service import Sessions
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (
     Basis,
@@ -31,6 +32,7 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
     WorkloadStatus,
 )
@@ -173,6 +175,22 @@ def judging_of(parts: Parts) -> Judging:
         {address: one.let_in_late for address, one in parts.identity.revocation.items()},
         _questions(parts),
         proofs=_proofs(parts),
+        sessions=_sessions(parts.identity.sessions, parts.settings),
+    )
+
+
+def _sessions(sessions: Sessions | None, settings: Settings) -> SessionsStatus | None:
+    if sessions is None:
+        return None
+    upkeep, scheme = sessions.upkeep, settings.sessions.storage.partition(":")[0]
+    return SessionsStatus(
+        "redis" if scheme == "rediss" else scheme,
+        sessions.up,
+        sessions.open(),
+        sessions.begun,
+        dict(sessions.ended),
+        dict(upkeep.counted),
+        upkeep.last_failure,
     )
 
 

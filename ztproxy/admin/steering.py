@@ -1,4 +1,4 @@
-"""The admin socket: what `ztproxy status` and `ztproxy reload` ask, and who may.
+"""The admin socket: what `ztproxy status`, `ztproxy reload` and `ztproxy sessions` ask, and who may.
 
 On a Unix socket our own user and root may, as the kernel says who they are. On TCP whoever shows the token, under the
 one Host that the address makes: a page in somebody's browser could otherwise ask under a name of its own (DNS
@@ -8,6 +8,7 @@ rebinding).
 import hmac
 import socket
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -16,9 +17,11 @@ from aiohttp.typedefs import Handler, Middleware
 from ztproxy.admin import pages
 from ztproxy.admin.fleet import Steered
 from ztproxy.admin.hosted import MOST_CONTENT
+from ztproxy.admin.sessions import Listing, Revoking
 from ztproxy.config.values import Address, UnixAddress
 from ztproxy.edge.peer_user import is_ours
 
+Asked = TypeVar("Asked")
 LIFETIME = 300.0
 """Seconds that a connection lasts at most: a reload takes as long as its policy takes to compile."""
 
@@ -44,11 +47,37 @@ def application(fleet: Steered, address: Address, token: str | None) -> web.Appl
         code = 409 if made.problems else 200
         return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
 
+    async def refresh(request: web.Request) -> web.Response:
+        issuer = request.query.get("issuer")
+        if issuer is not None and issuer not in fleet.issuers():
+            raise web.HTTPNotFound(text=f"no issuer {issuer} is configured\n")
+        made = await fleet.refresh(issuer)
+        code = 502 if made.failed else 200
+        return web.Response(body=msgspec.json.encode(made), status=code, content_type="application/json")
+
+    async def sessions(request: web.Request) -> web.Response:
+        wanted = await _asked(request, Listing)
+        return web.Response(body=msgspec.json.encode(await fleet.sessions(wanted)), content_type="application/json")
+
+    async def revoke(request: web.Request) -> web.Response:
+        wanted = await _asked(request, Revoking)
+        return web.Response(body=msgspec.json.encode(await fleet.revoke(wanted)), content_type="application/json")
+
     application = web.Application(middlewares=[_guard(address, token)], client_max_size=MOST_CONTENT)
     application.router.add_get("/status", status)
     application.router.add_get("/metrics", metrics)
     application.router.add_post("/reload", reload)
+    application.router.add_post("/issuers/refresh", refresh)
+    application.router.add_post("/sessions", sessions)
+    application.router.add_post("/sessions/revoke", revoke)
     return application
+
+
+async def _asked(request: web.Request, kind: type[Asked]) -> Asked:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.DecodeError as wrong:
+        raise web.HTTPBadRequest(text=f"{wrong}\n") from None
 
 
 def _guard(address: Address, token: str | None) -> Middleware:

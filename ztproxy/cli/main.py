@@ -49,12 +49,22 @@ def _silence() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
-    from ztproxy.cli import assertion, config, demo, policy, reload, run, status  # noqa: PLC0415 - see above
+    from ztproxy.cli import (  # noqa: PLC0415 - see above
+        assertion,
+        config,
+        demo,
+        issuers,
+        policy,
+        reload,
+        run,
+        sessions,
+        status,
+    )
 
     made = argparse.ArgumentParser(prog="ztproxy", description=_DESCRIPTION, epilog=_EXIT_CODES, allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"ztproxy {ztproxy.__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, reload, status, demo, config, policy, assertion):
+    for module in (run, reload, status, issuers, sessions, demo, config, policy, assertion):
         module.register(commands)
     text = "print the versions of the program, its engine and its TLS library"
     version = commands.add_parser("version", help=text, description=text)

@@ -1,18 +1,25 @@
 """The status for a person: what is wrong first, then a table for each kind of thing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from ztproxy.cli.tables import Row, aligned, plain
 from ztproxy.observe.fleet import FleetStatus
 from ztproxy.observe.status import IssuerStatus, RevocationStatus, ServerStatus, WorkloadStatus
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-Row = Sequence[str]
+_ISSUERS = ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE")
 
 
 def lines(status: FleetStatus) -> Iterator[str]:
     """What `ztproxy status` prints; nothing that a file or an answer holds can steer the terminal."""
-    return (_plain(line) for line in _lines(status))
+    return (plain(line) for line in _lines(status))
+
+
+def issuer_lines(status: FleetStatus) -> Iterator[str]:
+    """What `ztproxy issuers list` prints."""
+    rows = [_issuer(one, status.at) for one in status.issuers]
+    return (plain(line) for line in (aligned([_ISSUERS, *rows]) if rows else ("no issuers",)))
 
 
 def _lines(status: FleetStatus) -> Iterator[str]:
@@ -25,7 +32,7 @@ def _lines(status: FleetStatus) -> Iterator[str]:
         if body := list(rows):
             yield ""
             yield title
-            yield from (f"  {line}" for line in _aligned([head, *body]))
+            yield from (f"  {line}" for line in aligned([head, *body]))
     yield ""
     yield from (f"{name:<12}{said}" for name, said in _facts(status))
 
@@ -44,8 +51,7 @@ def _tables(status: FleetStatus) -> Iterator[tuple[str, Row, Iterable[Row]]]:
     yield "policy", ("REVISION", "ENGINE", "FROM", "ENTRYPOINT", "LOADED"), policies
     listeners = ((one.bound, one.protocol, str(one.open), str(one.accepted)) for one in status.listeners)
     yield "listeners", ("ADDRESS", "PROTOCOL", "OPEN", "ACCEPTED"), listeners
-    issuers = (_issuer(one, now) for one in status.issuers)
-    yield "issuers", ("ISSUER", "KEYS", "FETCHED", "GOOD FOR", "STATE"), issuers
+    yield "issuers", _ISSUERS, (_issuer(one, now) for one in status.issuers)
     certificates = (
         (one.use, one.name, one.file, _date(one.not_after), _in(one.not_after - now)) for one in status.certificates
     )
@@ -74,6 +80,10 @@ def _facts(status: FleetStatus) -> Iterator[tuple[str, str]]:
         asked = memo.hits + memo.misses
         share = f"{memo.hits / asked:.1%} of {asked} decisions" if asked else "nothing asked yet"
         yield "memo", f"{share}, {memo.entries} entries"
+    if (sessions := status.sessions) is not None:
+        open_now = "number not known" if sessions.open is None else f"{sessions.open} open"
+        state = "" if sessions.up else ", does not answer"
+        yield "sessions", f"{open_now} in {sessions.storage}{state}; {sessions.begun} begun so far"
     if (load := status.load) is not None:
         state = "refusing new work" if load.overloaded else "taking new work"
         refused = sum(load.refused.values())
@@ -114,16 +124,6 @@ def _server(one: ServerStatus) -> Row:
     state = "unhealthy" if not one.healthy else "left out" if one.ejected else "ok"
     counts = one.in_flight, one.connections, one.requests, one.failures, one.retries
     return one.route, one.server, state, *map(str, counts)
-
-
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _span(seconds: float) -> str:

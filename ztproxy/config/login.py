@@ -57,6 +57,9 @@ class Login(OAuthClient):
     prompt: Literal["login", "consent", "select_account"] | None = None
     """What the issuer does at each login even where it knows the person: asks anew, asks for consent, or which account
     it is to be."""
+    another_account: Literal["login", "select_account"] | None = None
+    """How the issuer is asked to let somebody be another: to log in anew, or to choose an account. Absent:
+    `select_account` where the issuer says that it knows it, else `login`, which all have to know."""
     max_age: Duration | None = None
     """How long ago a person may have proved at the issuer who they are; whole seconds."""
     acr_values: tuple[Word, ...] = ()

@@ -90,6 +90,10 @@ class Sessions(Section):
         """What says where sessions are kept."""
         return self.storage, self.password, self.authorities, self.timeout, self.maximum
 
+    def ring(self, state: Path) -> Path:
+        """The key ring's file."""
+        return self.keys or state / "session.keys"
+
     @property
     def of_machines(self) -> bool:
         """Whether several machines share them."""

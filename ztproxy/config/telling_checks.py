@@ -49,5 +49,5 @@ def _exchanges(settings: Settings) -> Iterator[tuple[Place, str]]:
             yield at, "several issuers' tokens count here: say in `issuer` whose endpoint exchanges them"
         elif (exchange.issuer or counting[0]).startswith(SCHEME) and exchange.token_endpoint is None:
             yield (*at, "token_endpoint"), "a trust domain has no discovery document that names it"
-        if getattr(route, "login", None) is not None:
+        if route.login is not None:
             yield at, "sessions hold no token that could be exchanged: a route with `login` has no `token_exchange`"

@@ -146,7 +146,7 @@ class Authority:
         """Rest everything on the lists as they are from here on; follow what they say of their deltas."""
         published = [one.known.one for one in self.published.values() if one.known is not None]
         self.lists = (*self.from_files, *published)
-        for one in published:
+        for one in self.lists:
             for url in permitted(sorted(one.freshest), self.following.prefixes):
                 self._follow(url)
         self._tell(None)
@@ -165,9 +165,10 @@ class Authority:
             one.ask()
 
     def take_over(self, before: "Authority") -> None:
-        """Go on from what another one with the same sources knows."""
-        for url, one in before.published.items():
+        """Go on from what another one of the same certificates knows, as far as the same would be asked here."""
+        for url in permitted(before.published, self.following.prefixes):
             self._follow(url)
+        for url, one in before.published.items():
             if url in self.published:
                 self.published[url].take_over(one)
         if self.answers is not None and before.answers is not None:

@@ -19,7 +19,9 @@ from ztproxy.model import Reason, Refusal, Token
 MAXIMUM_REMEMBERED = 65536
 """Tokens."""
 MAXIMUM_OCTETS = 16 * 1024 * 1024
-"""Of remembered tokens as received; their claims take several times as much memory."""
+"""Of remembered tokens as received, and of what was said of them; their claims take several times as much memory."""
+
+_UNAVAILABLE = 503
 
 
 class Bearers:
@@ -132,6 +134,36 @@ class Bearers:
         size = len(presented) + said.size
         self._remember(Remembered(token, key, store, asked.ends_at(said, token), size, presented))
         return token
+
+    def forget_said(self, issuer: str) -> None:
+        """Forget what an issuer said of tokens: it is asked anew."""
+        for digest, known in tuple(self._remembered.items()):
+            if known.presented and known.token.issuer == issuer:
+                del self._remembered[digest]
+                self._octets -= known.size
+
+    async def rejudge(self, token: Token, wall: float, monotonic: float) -> Refusal | None:
+        """Why a token that an open stream rests on counts no more; None where it does, or where that cannot be told.
+
+        Its key was withdrawn, its issuer has been away for too long, or says that it is not active. A stream outlives
+        an issuer that cannot be asked about its token: it ends with the token in any case.
+        """
+        issuer = self._issuers.get(token.issuer)
+        if issuer is None:
+            return Refusal(Reason.TOKEN_ISSUER_UNKNOWN, cause="its issuer is not configured any more")
+        asked, known = issuer.introspection, self._remembered.get(token.digest)
+        if asked is not None and (refusal := asked.refused(token.digest, monotonic)):
+            return refusal
+        if known is None:
+            gone = token.key_id is not None and issuer.store.withdrew(token.key_id)
+            return Refusal(Reason.TOKEN_KEY_UNKNOWN) if gone else None
+        if not known.store.vouches(known.key, wall):
+            return Refusal(Reason.TOKEN_KEY_UNKNOWN)
+        if wall < known.ends_at or not known.presented:
+            return None
+        counting = frozenset([token.issuer])
+        again = await self.verify(known.presented, token.digest, counting, wall, monotonic)
+        return again if isinstance(again, Refusal) and again.status != _UNAVAILABLE else None
 
     def _remember(self, verified: Remembered) -> None:
         """Keep it, and let the oldest go where there are too many."""

@@ -25,6 +25,10 @@ class BundleKeys:
         """Whether a key that verified a token before is one of them."""
         return identity in self.keys.identities
 
+    def withdrew(self, key_id: str) -> bool:
+        """Whether there are keys, and none of this id is among them."""
+        return bool(self.keys.keys) and not self.keys.has(key_id)
+
     async def find(self, key_id: str | None, algorithm: str, _wall: float, _monotonic: float) -> Key | Refusal:
         """The key that a token names; refuses with `TOKEN_KEY_UNKNOWN`, or `ISSUER_KEYS_UNAVAILABLE` without any."""
         if key := self.keys.find(key_id, algorithm):

@@ -22,6 +22,7 @@ from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.introspection import Introspector
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
+from ztproxy.identity.refreshing import Refreshed, names_of
 from ztproxy.identity.trusted import TrustedIssuer
 
 
@@ -82,6 +83,13 @@ class ConfiguredIssuer:
         )
 
     @property
+    def _needs_metadata(self) -> bool:
+        """Whether it is to be kept fresh for its own sake: not where each fetch of the keys asks for it first."""
+        settings = self._issuer.introspection
+        followed = self.verifies and self._issuer.jwks_uri is None
+        return not followed and (self._logs_in or (settings is not None and settings.endpoint is None))
+
+    @property
     def verifies(self) -> bool:
         """Whether its keys are asked for."""
         settings = self._issuer.introspection
@@ -106,11 +114,20 @@ class ConfiguredIssuer:
         """
         if self.verifies:
             self.keys.start()
-        settings = self._issuer.introspection
-        followed = self.verifies and self._issuer.jwks_uri is None
-        needed = self._logs_in or (settings is not None and settings.endpoint is None)
-        if needed and not followed:
+        if self._needs_metadata:
             self.metadata.start()
+
+    async def refresh(self) -> Refreshed:
+        """Ask it now, whatever was tried a moment ago; what it said of opaque tokens counts no more."""
+        before = names_of(self.keys.keys.keys)
+        failures: list[str] = []
+        if self.verifies and not await self.keys.refresh():
+            failures.append(f"keys: {self.keys.last_failure}")
+        if self._needs_metadata and not await self.metadata.refresh():
+            failures.append(f"metadata: {self.metadata.last_failure}")
+        if self.introspection is not None:
+            self.introspection.forget()
+        return Refreshed(self._issuer.issuer, before, names_of(self.keys.keys.keys), tuple(failures))
 
     def take_over(self, before: Self) -> None:
         """Go on from what one before it knows."""

@@ -190,7 +190,7 @@ def _entries(crl: x509.CertificateRevocationList, *, is_delta: bool) -> tuple[fr
             if extension.critical and extension.oid not in _ENTRY_UNDERSTOOD:
                 clear = False
         (removed if taken_back else revoked).add(entry.serial_number)
-    return frozenset(revoked), frozenset(removed - revoked), clear
+    return frozenset(revoked), frozenset(removed), clear
 
 
 def _names_its_own(scope: x509.IssuingDistributionPoint | None) -> bool:

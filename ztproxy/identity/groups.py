@@ -1,11 +1,12 @@
 """Groups and roles out of an issuer's claims: a list of names, or nothing at all."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ztproxy.claim_path import claim_at
 from ztproxy.config.groups import MAXIMUM_GROUP, Groups
+from ztproxy.config.settings import Issuer
 
 MAXIMUM_GROUPS = 1024
 Belonging = tuple[tuple[str, ...], tuple[str, ...]]
@@ -40,6 +41,11 @@ class GroupMapping:
             )
         self.unreadable += 1
         return NOWHERE
+
+
+def mappings_of(issuers: Iterable[Issuer]) -> dict[str, GroupMapping]:
+    """By issuer whose claims say anything about groups."""
+    return {one.issuer: GroupMapping(one.issuer, one.groups) for one in issuers if one.groups is not None}
 
 
 def belonging(listed: object, configured: Groups) -> Belonging | None:

@@ -66,7 +66,7 @@ class Introspector:
         self._running: dict[bytes, asyncio.Task[Said | Refusal]] = {}
         self._refused: OrderedDict[bytes, tuple[float, Refusal]] = OrderedDict()
         """By the token's hash: until when (monotonic), and why."""
-        self._said_at = float("-inf")
+        self._since = self._said_at = float("-inf")
 
     @property
     def waiting(self) -> int:
@@ -79,6 +79,8 @@ class Introspector:
 
     def ends_at(self, said: Said, token: Token) -> float:
         """Until when its word on a token counts, in seconds since 1970."""
+        if said.asked_at < self._since:
+            return said.asked_at
         return min(said.asked_at + self.settings.cache, token.expires_at + self._expected.leeway)
 
     def refused(self, digest: bytes, monotonic: float) -> Refusal | None:
@@ -116,6 +118,11 @@ class Introspector:
             return said
         refusal = confirm(said, signed, self.issuer)
         return (signed, said) if refusal is None else self._remember_refused(signed.digest, refusal)
+
+    def forget(self) -> None:
+        """Ask anew about every token; a question under way was asked too early to be remembered."""
+        self._since = self._clock.wall()
+        self._refused.clear()
 
     async def close(self) -> None:
         """Ask no more."""

@@ -39,6 +39,10 @@ class KeyStore(Kept[KeySet]):
         """Whether a key that verified a token before is still among the issuer's good ones."""
         return wall < self.usable_until and identity in self.content.identities
 
+    def withdrew(self, key_id: str) -> bool:
+        """Whether the issuer's keys are known, and none of this id is among them."""
+        return self.fetched_at is not None and not self.content.has(key_id)
+
     async def find(self, key_id: str | None, algorithm: str, wall: float, monotonic: float) -> Key | Refusal:
         """The key that a token names; waits for a fetch only when it is not known, and at most `FETCH_TIME`.
 

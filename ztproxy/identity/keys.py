@@ -74,6 +74,10 @@ class KeySet(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     identities: frozenset[bytes] = frozenset()
 
+    def has(self, key_id: str) -> bool:
+        """Whether a key of this id is among them."""
+        return any(key.key_id == key_id for key in self.keys)
+
     def find(self, key_id: str | None, algorithm: str) -> Key | None:
         """The one key that a token can mean; None when there is none, or none can be told from another."""
         found = [key for key in self.keys if key.fits(algorithm) and key_id in (None, key.key_id)]

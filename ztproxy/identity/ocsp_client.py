@@ -54,12 +54,12 @@ class OcspClient:
     def __init__(self, downloads: Downloads, saved: SavedDocuments, nonce: str, clock: Clock) -> None:
         self._downloads = downloads
         self._saved = saved
-        self._nonce = nonce
+        self.nonce = nonce
         self._clock = clock
 
     async def load(self, link: Link) -> Had | None:
         """What this or another process has saved and is still in date; not where it could be an old one."""
-        if self._nonce == "require":
+        if self.nonce == "require":
             return None
         path = self._path(link)
         try:
@@ -97,10 +97,10 @@ class OcspClient:
             _log.warning("an OCSP answer could not be saved: %s", wrong)
 
     async def _ask_at(self, url: str, link: Link, known: Answer | None) -> tuple[Had, bytes]:
-        nonce = None if self._nonce == "omit" else os.urandom(NONCE_LENGTH)
+        nonce = None if self.nonce == "omit" else os.urandom(NONCE_LENGTH)
         asked = question(link.subject, link.issuer, nonce)
         body = await self._downloads.post(url, asked, _MEDIA_TYPE, MAXIMUM_ANSWER)
-        now, required = self._clock.wall(), self._nonce == "require"
+        now, required = self._clock.wall(), self.nonce == "require"
         answer = read_answer(body, link.subject, link.issuer, now, nonce=nonce, nonce_required=required)
         if known is not None and answer.this_update < known.this_update:
             raise UnusableAnswerError("it is older than the answer known")

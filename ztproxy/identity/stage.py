@@ -1,5 +1,6 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,8 +26,10 @@ from ztproxy.identity.login.building import login_issuers
 from ztproxy.identity.login.service import Logins
 from ztproxy.identity.possession import Possession
 from ztproxy.identity.proving import possession_of
+from ztproxy.identity.refreshing import Refreshed
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
@@ -87,7 +90,7 @@ class Identity:
         }
         issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
         metadata = {name: one.metadata for name, one in configured.items()}
-        sessions = storing.build(settings)
+        sessions = storing.build(settings, clock)
         return cls(
             demands,
             knowledge_of(settings, clock),
@@ -132,6 +135,23 @@ class Identity:
             await self._possession.replays.close()
         if self.sessions is not None:
             await self.sessions.close()
+
+    async def refresh(self, issuer: str | None = None) -> Sequence[Refreshed]:
+        """Ask every issuer now, or one by its name, and wait for the answers: at the operator's word.
+
+        A key that an issuer does not hold any more is gone with the tokens that it verified.
+        """
+        asked = [one for name, one in self._issuers.items() if issuer in (None, name)]
+        found = await asyncio.gather(*(one.refresh() for one in asked))
+        for one in found:
+            self._bearers.forget_said(one.issuer)
+        return found
+
+    def follow(self, serving: "Identity") -> None:
+        """Go by what is known of issuers where requests are served now; for one that ends what it began."""
+        for name, issuer in self._issuers.items():
+            if newer := serving._issuers.get(name):  # noqa: SLF001 - one of its own kind
+                issuer.take_over(newer)
 
     def summary(self) -> Iterator[str]:
         """What is trusted and how current it is, for the start-up summary."""
@@ -187,15 +207,17 @@ class Identity:
             now: seconds since 1970.
         """
         monotonic = self._clock.monotonic()
-        return [self._rejudged(right, now) or await self._session_over(right, now, monotonic) for right in rights]
+        return [self._rejudged(right, now) or await self._token_over(right, now, monotonic) for right in rights]
 
-    async def _session_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
+    async def _token_over(self, right: Right, now: float, monotonic: float) -> Refusal | None:
         token, demands = right.token, self._demands.get(right.route)
-        if token is None or token.session is None:
+        if token is None:
             return None
+        if token.session is None:
+            return await self._bearers.rejudge(token, now, monotonic)
         if self.sessions is None or demands is None or demands.login != token.issuer:
             return Refusal(Reason.SESSION_ENDED, cause="its sessions do not count on the route any more")
-        return await self.sessions.still(token, now, monotonic)
+        return await self.sessions.streams.still(token, now, monotonic)
 
     def _rejudged(self, right: Right, now: float) -> Refusal | None:
         certificate, demands = right.certificate, self._demands.get(right.route)
@@ -208,16 +230,19 @@ class Identity:
         revocation = self._revocation.get(right.listener)
         if revocation is None:
             return None
-        found = revocation.check(certificate, now)
+        verdict = revocation.verdict(certificate, now)
+        if verdict.first is not None:
+            return None  # it is looked at again when there is an answer, or none is to be expected
+        found = revocation.outcome(verdict, now)
         return found if isinstance(found, Refusal) else None
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
         demands, token = self._demands[identified.route], identified.token
-        asked = self._challenged(refusal, identified.arrived, demands)
-        if self._logins is None or demands.login is None or (token is not None and token.session is None):
-            return asked
-        return await self._logins.step_up(identified, asked)
+        met: Met = refusal
+        if self._logins is not None and demands.login is not None and (token is None or token.session is not None):
+            met = await self._logins.step_up(identified, refusal)
+        return self._challenged(met, identified.arrived, demands) if isinstance(met, Refusal) else met
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -279,13 +304,16 @@ class Identity:
             return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+        if may_change(arrived) and (refusal := demands.crossing(arrived)):
+            return refusal
+        return Identified(arrived, routed.route, certificate, session)
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        met: Met = refusal
         if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-            return await self._logins.required(routed)
-        return self._challenged(refusal, routed.arrived, demands)
+            met = await self._logins.required(routed)
+        return self._challenged(met, routed.arrived, demands) if isinstance(met, Refusal) else met
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""

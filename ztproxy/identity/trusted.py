@@ -16,6 +16,9 @@ class Keys(Protocol):
     def vouches(self, identity: bytes, wall: float, /) -> bool:
         """Whether a key that verified a token before is still among the good ones."""
 
+    def withdrew(self, key_id: str, /) -> bool:
+        """Whether the keys are known, and none of this id is among them."""
+
     async def find(self, key_id: str | None, algorithm: str, wall: float, monotonic: float, /) -> Key | Refusal:
         """The key that a token names."""
 

@@ -65,6 +65,26 @@ LIMIT_SHADOW = counter(
 LIMIT_BUCKETS = gauge("ztproxy_limit_buckets", "Buckets in use in the process.")
 LIMIT_STORAGE_UP = gauge("ztproxy_limit_storage_up", "Whether the limits' shared storage answers: 1, or 0.", over="min")
 
+# -- sessions
+
+SESSIONS = gauge(
+    "ztproxy_sessions", "Browsers' sessions that are open, in the storage that the workers share.", over="max"
+)
+SESSIONS_STORAGE_UP = gauge(
+    "ztproxy_sessions_storage_up", "Whether the sessions' storage answered when last asked: 1, or 0.", over="min"
+)
+SESSIONS_BEGUN = counter("ztproxy_sessions_begun_total", "Sessions that began: logins, and logins made stronger.")
+SESSIONS_ENDED = counter(
+    "ztproxy_sessions_ended_total",
+    "Sessions ended before their time: `logout`, `replaced` by a new login, `back-channel`, `revoked` by an operator, "
+    "or `refused` by their issuer when they were to be refreshed.",
+    "why",
+)
+SESSIONS_REFRESHED = counter(
+    "ztproxy_sessions_refreshed_total",
+    "Refreshes of sessions' claims: `done`, `ended` because the issuer refused, `away` because it did not answer.",
+    "outcome",
+)
 # -- proofs of possession
 
 PROOF_STORE_UP = gauge(

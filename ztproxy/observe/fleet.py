@@ -21,6 +21,7 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
     WorkerStatus,
     WorkloadStatus,
@@ -80,6 +81,8 @@ class FleetStatus(msgspec.Struct, frozen=True):
     limits: LimitsStatus | None
     """Null where no worker answers; so are the ones below."""
     memo: MemoStatus | None
+    sessions: SessionsStatus | None
+    """Null also where nobody logs in."""
     proofs: ProofsStatus | None
     """Null also where proofs are not understood."""
     logs: LogsStatus | None
@@ -121,6 +124,7 @@ def joined(
         queues=_by(lambda one: one.route, _queue, (one for s in statuses for one in s.queues)),
         limits=_all(_limits, (one.limits for one in judging)),
         memo=_all(_memo, (one.memo for one in judging if one.memo is not None)),
+        sessions=_all(_sessions, (one.sessions for one in judging if one.sessions is not None)),
         proofs=_all(_proofs, (one.proofs for one in judging if one.proofs is not None)),
         logs=_all(_logs, (one.logs for one in statuses)),
         load=_all(_load, (one.load for one in statuses)),
@@ -189,6 +193,19 @@ def _limits(a: LimitsStatus, b: LimitsStatus) -> LimitsStatus:
         buckets=a.buckets + b.buckets,
         charged=_sums(a.charged, b.charged),
         shadow_refused=_sums(a.shadow_refused, b.shadow_refused),
+    )
+
+
+def _sessions(a: SessionsStatus, b: SessionsStatus) -> SessionsStatus:
+    """They share one storage: how many are open is not added up."""
+    return SessionsStatus(
+        a.storage,
+        a.up and b.up,
+        max(a.open or 0, b.open or 0) if (a.open, b.open) != (None, None) else None,
+        a.begun + b.begun,
+        _sums(a.ended, b.ended),
+        _sums(a.refreshed, b.refreshed),
+        a.last_failure or b.last_failure,
     )
 
 

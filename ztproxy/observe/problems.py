@@ -23,6 +23,8 @@ def problems(status: FleetStatus) -> Iterator[str]:
             yield f"route {server.route}: {server.server} is left out after failures"
     if status.limits is not None and status.limits.up is False:
         yield f"limits: the storage ({status.limits.storage}) does not answer"
+    if status.sessions is not None and not status.sessions.up:
+        yield f"sessions: the storage ({status.sessions.storage}) does not answer: who is logged in is refused"
     if status.load is not None and status.load.overloaded:
         yield "overloaded: new requests are refused"
     if status.logs is not None and status.logs.decisions_healthy is False:

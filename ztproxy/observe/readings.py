@@ -13,6 +13,7 @@ from ztproxy.observe.status import (
     QueueStatus,
     RevocationStatus,
     ServerStatus,
+    SessionsStatus,
     StreamsStatus,
     WorkloadStatus,
 )
@@ -83,6 +84,19 @@ def of_judging(judging: Judging) -> Iterator[Reading]:
         yield series.MEMO_HITS, (), memo.hits
         yield series.MEMO_MISSES, (), memo.misses
         yield series.MEMO_ENTRIES, (), memo.entries
+    if judging.sessions is not None:
+        yield from _of_sessions(judging.sessions)
+
+
+def _of_sessions(sessions: SessionsStatus) -> Iterator[Reading]:
+    if sessions.open is not None:
+        yield series.SESSIONS, (), sessions.open
+    yield series.SESSIONS_STORAGE_UP, (), sessions.up
+    yield series.SESSIONS_BEGUN, (), sessions.begun
+    for why, count in sessions.ended.items():
+        yield series.SESSIONS_ENDED, (why,), count
+    for outcome, count in sessions.refreshed.items():
+        yield series.SESSIONS_REFRESHED, (outcome,), count
 
 
 def of_servers(servers: Iterable[ServerStatus]) -> Iterator[Reading]:

@@ -106,6 +106,24 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     """By rule in shadow mode: requests that it would have refused."""
 
 
+class SessionsStatus(msgspec.Struct, frozen=True):
+    """Browsers' sessions, and where they are kept."""
+
+    storage: str
+    """`memory`, `sqlite` or `redis`."""
+    up: bool
+    """Whether it answered when it was last asked."""
+    open: int | None
+    """As counted a moment ago; null where it could not be."""
+    begun: int
+    ended: dict[str, int]
+    """By why: `logout`, `replaced`, `back-channel`, `revoked`, or `refused` by the issuer at a refresh."""
+    refreshed: dict[str, int]
+    """By how it went: `done`, `ended`, or `away`."""
+    last_failure: str
+    """What kept one from being refreshed."""
+
+
 class ProofsStatus(msgspec.Struct, frozen=True):
     """The store of used proofs (DPoP)."""
 
@@ -218,6 +236,8 @@ class Judging(msgspec.Struct, frozen=True):
     """By listener: requests let in by what was known of revocations before it was out of date, within the grace."""
     ocsp: dict[str, int] = {}
     """Questions to OCSP responders: `answered`, `failed`, and `left_out` because too many waited."""
+    sessions: SessionsStatus | None = None
+    """None where nobody logs in."""
     proofs: ProofsStatus | None = None
     """Null where proofs are not understood."""
 

@@ -127,6 +127,12 @@ class Pool:
         """Take over what another pool of the same server knows of where it is."""
         self.dialler.adopt(other.dialler)
 
+    def end_strangers(self, peers: Peers) -> None:
+        """End what is under way with servers that others' trust knows no more; to the client the server is lost."""
+        for connection in tuple(self._open):
+            if connection.alive and peers.fault(connection.transport) is not None:
+                connection.transport.abort()
+
     def close_idle(self) -> None:
         """Close what is idle."""
         for connection in tuple(self._idle):

@@ -59,8 +59,11 @@ class Shared(NamedTuple):
 class Published:
     """A route's servers, and how an exchange with one of them begins. Make one with `build`."""
 
-    def __init__(self, route: Route, choice: Choice, checks: Checks | None, begin: Begin) -> None:
+    def __init__(
+        self, route: Route, choice: Choice, checks: Checks | None, begin: Begin, peers: Peers | None = None
+    ) -> None:
         self.route = route
+        self._peers = peers
         self.cluster = choice.cluster
         self._alone = not _is_chosen(route.served_by)
         self._checks = checks
@@ -101,7 +104,7 @@ class Published:
         choice = Choice(cluster, hash_key(upstream.balance), sticky)
         checks = None if upstream.health is None else Checks(cluster, upstream.health, shared.random)
         begin = _balanced(target, choice) if _is_chosen(upstream) else _alone(target, members[0])
-        return cls(route, choice, checks, changed(begin, route))
+        return cls(route, choice, checks, changed(begin, route), peers)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check servers from now on, where that is configured."""
@@ -116,7 +119,10 @@ class Published:
             pool.retire()
 
     def adopt(self, other: "Published") -> None:
-        """Servers that are configured as before stand as they stood."""
+        """Servers that are configured as before stand as they stood; those that are trusted no more are let go."""
+        if self._peers is not None:
+            for pool in other.pools:
+                pool.end_strangers(self._peers)
         ours, theirs = self.route.served_by, other.route.served_by
         if (ours.tls, ours.health, ours.outliers) != (theirs.tls, theirs.health, theirs.outliers):
             return

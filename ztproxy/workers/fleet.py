@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ztproxy.edge.binding import BindError
+from ztproxy.identity.refreshing import Refreshing
 from ztproxy.observe.fleet import WorkerLine
 from ztproxy.observe.snapshot import Gathered
 from ztproxy.workers.backoff import Backoff
 from ztproxy.workers.member import Member, WorkerLostError
-from ztproxy.workers.messages import Commit, Failed, Prepared, Question
+from ztproxy.workers.messages import Action, Commit, Failed, Prepared, Question
 from ztproxy.workers.plan import How, Plan
 from ztproxy.workers.sockets import Sockets
 
@@ -18,6 +19,9 @@ SILENT = 30.0
 """Seconds without an answer after which a worker is taken to hang, and ended."""
 ANSWER_TIME = 2.0
 """Seconds that a worker may take to answer for /readyz, status and metrics."""
+ACTION_TIME = 60.0
+REFRESH_TIME = 30.0
+"""Seconds that it may take to do what an operator asks."""
 END_TIME = 5.0
 """Seconds that a worker has to end after its drain is over."""
 
@@ -81,6 +85,23 @@ class Workers:
         members = self.members()
         answers = await asyncio.gather(*(member.ask(what, ANSWER_TIME) for member in members))
         return list(zip(members, answers, strict=True))
+
+    async def refresh(self, issuer: str | None) -> Sequence[tuple[Member, bytes | None]]:
+        """Have all that serve ask one issuer, or all, now; what each says, None for those that did not answer."""
+        members = self.ready()
+        answers = await asyncio.gather(*(member.act(Refreshing(issuer), REFRESH_TIME) for member in members))
+        return list(zip(members, answers, strict=True))
+
+    async def act(self, action: Action) -> bytes | None:
+        """Have one that serves do something; None where none says what came of it."""
+        for member in self.ready():
+            if answer := await member.act(action, ACTION_TIME):
+                return answer
+        return None
+
+    async def act_all(self, action: Action) -> None:
+        """Have all that run do something, and wait until they have."""
+        await asyncio.gather(*(member.act(action, ANSWER_TIME) for member in self.members()))
 
     async def snapshots(self) -> Sequence[bytes]:
         """The counters of all, and of those that are gone what they counted."""

@@ -13,6 +13,8 @@ from typing import Literal, Self
 from ztproxy.workers.channel import Channel, from_worker
 from ztproxy.workers.messages import (
     Abort,
+    Act,
+    Action,
     Ask,
     Commit,
     Committed,
@@ -106,13 +108,19 @@ class Member:
 
     async def ask(self, what: Question, timeout: float) -> bytes | None:  # noqa: ASYNC109 - None is the answer then
         """Ask a question; None when no answer comes within so many seconds."""
+        return await self._put(Ask(self._asked + 1, what), timeout)
+
+    async def act(self, action: Action, timeout: float) -> bytes | None:  # noqa: ASYNC109 - likewise
+        """Have something done; None when nobody says within so many seconds what came of it."""
+        return await self._put(Act(self._asked + 1, action), timeout)
+
+    async def _put(self, question: Ask | Act, timeout: float) -> bytes | None:  # noqa: ASYNC109 - likewise
         if self._channel.closed:
             return None
-        self._asked += 1
-        number = self._asked
+        self._asked = number = question.number
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._questions[number] = answer
-        self._channel.send(Ask(number, what))
+        self._channel.send(question)
         try:
             async with asyncio.timeout(timeout):
                 return await answer

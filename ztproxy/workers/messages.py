@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from ztproxy.admin.sessions import Forgetting, Listing, Revoking
+from ztproxy.identity.refreshing import Refreshing
 from ztproxy.spiffe.workload import Workload
 
 Question = Literal["ping", "status", "snapshot", "unready"]
@@ -94,12 +96,23 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     what: Question
 
 
+Action = Listing | Revoking | Forgetting | Refreshing
+"""What may take its time. Its answer is JSON."""
+
+
+class Act(msgspec.Struct, frozen=True, tag=True):
+    """Something to do beside serving; answered by `Reply` when it is done."""
+
+    number: int
+    action: Action
+
+
 class Reply(msgspec.Struct, frozen=True, tag=True):
-    """The answer to a question."""
+    """The answer to a question, or what came of an action."""
 
     number: int
     body: bytes
 
 
-ToWorker = Prepare | Commit | Abort | Drain | Reopen | Ask
+ToWorker = Prepare | Commit | Abort | Drain | Reopen | Ask | Act
 FromWorker = Prepared | Failed | Committed | Drained | Reply

@@ -10,9 +10,12 @@ from itertools import chain
 
 import msgspec
 
-from ztproxy.admin.fleet import Reloaded
+from ztproxy.admin.fleet import IssuersRefreshed, Reloaded, WorkerRefreshed
+from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, placed
+from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.edge.binding import BindError
+from ztproxy.identity.refreshing import Refreshed
 from ztproxy.observe.fleet import Reloads, WorkerLine
 from ztproxy.spiffe.errors import SpiffeError
 from ztproxy.workers.fleet import Workers
@@ -26,6 +29,8 @@ from ztproxy.workers.watching import Watch
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the workers."""
+
+_SILENT = "no worker says what came of it: look at `ztproxy status`, and ask again"
 
 
 class CannotStartError(Exception):
@@ -52,6 +57,7 @@ class Supervisor:
         self._sockets = Sockets(take_sockets(os.environ, pid))
         self._workers = Workers(self._sockets, say)
         self._reloading = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
         self._watch = Watch()
         self._identities = Identities(say, self._rotate)
 
@@ -192,6 +198,34 @@ class Supervisor:
             else:
                 found |= dict.fromkeys(msgspec.json.decode(answer, type=list[str]))
         return list(found) if self._workers.ready() else ["no worker serves"]
+
+    def issuers(self) -> Sequence[str]:
+        """Those that can be asked, by their names."""
+        return [one.issuer for one in self._plan.settings.issuers if not one.issuer.startswith(SCHEME)]
+
+    async def refresh(self, issuer: str | None) -> IssuersRefreshed:
+        """Ask one issuer, or all, now, in all workers; one at a time."""
+        async with self._refreshing:
+            answers = await self._workers.refresh(issuer)
+        decode = msgspec.json.Decoder(tuple[Refreshed, ...]).decode
+        made = IssuersRefreshed(
+            tuple(WorkerRefreshed(one.number, None if said is None else decode(said)) for one, said in answers)
+        )
+        say(f"issuers were asked anew: {issuer or 'all'}" + (", not all of them answered" if made.failed else ""))
+        return made
+
+    async def sessions(self, wanted: Listing) -> Lines:
+        """Some of the open sessions."""
+        answer = await self._workers.act(wanted)
+        return Lines(problem=_SILENT) if answer is None else msgspec.json.decode(answer, type=Lines)
+
+    async def revoke(self, wanted: Revoking) -> Revoked:
+        """End sessions, in all workers at once."""
+        answer = await self._workers.act(wanted)
+        await self._workers.act_all(Forgetting())
+        revoked = Revoked(problem=_SILENT) if answer is None else msgspec.json.decode(answer, type=Revoked)
+        say(f"sessions revoked: {revoked.ended}" + (f"; {revoked.problem}" if revoked.problem else ""))
+        return revoked
 
     async def reload(self, cause: str, how: How = "read") -> Reloaded:
         """Take up changed files in all workers or in none."""

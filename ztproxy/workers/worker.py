@@ -8,17 +8,20 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ztproxy.admin.observed import Observed
+from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
+from ztproxy.identity.refreshing import Refreshed, Refreshing
 from ztproxy.observe import Metrics
 from ztproxy.observe.lag import LoopLag
 from ztproxy.parts import StartError
@@ -27,6 +30,8 @@ from ztproxy.summary import summary
 from ztproxy.workers.channel import Channel, to_worker
 from ztproxy.workers.messages import (
     Abort,
+    Act,
+    Action,
     Ask,
     Commit,
     Committed,
@@ -42,6 +47,7 @@ from ztproxy.workers.messages import (
 )
 from ztproxy.workers.readiness import unready
 from ztproxy.workers.readings import changed, state_of
+from ztproxy.workers.sessions import listed, revoked
 
 GC_THRESHOLD = 50_000
 """Objects before a collection; requests make no cycles, and a collector's pause is a request's."""
@@ -96,9 +102,13 @@ class Worker:
                 self._server.reopen_logs()
             case Ask():
                 self._channel.send(Reply(message.number, self._answer(message.what)))
+            case Act():
+                self._keep(asyncio.get_running_loop().create_task(self._act(message)))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._in_turn(coroutine))
+        self._keep(asyncio.get_running_loop().create_task(self._in_turn(coroutine)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -190,6 +200,24 @@ class Worker:
 
     def _take_up(self, generation: Generation) -> Callable[[], None]:
         return self._observed.take_up(generation.parts, generation.access, generation.decisions)
+
+    async def _act(self, told: Act) -> None:
+        self._channel.send(Reply(told.number, msgspec.json.encode(await self._acted(told.action))))
+
+    async def _acted(self, action: Action) -> Lines | Revoked | Sequence[Refreshed] | None:
+        serving = self._server.serving
+        sessions = None if serving is None else serving.parts.identity.sessions
+        match action:
+            case Listing():
+                return await listed(sessions, action, time.time())
+            case Revoking():
+                return await revoked(sessions, action, time.time())
+            case Refreshing():
+                return await self._server.refresh(action.issuer)
+            case Forgetting():
+                if sessions is not None:
+                    sessions.doubt()
+                return None
 
     def _answer(self, what: Question) -> bytes:
         match what:

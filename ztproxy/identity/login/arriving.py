@@ -18,9 +18,12 @@ async def begin(context: Context, arrived: Arrived, made: Session, now: float) -
     return await context.sessions.begin(made, before if isinstance(before, bytes) else None, now)
 
 
-async def arrive(context: Context, found: Transaction, fields: Fields, now: float) -> Answer:
+async def arrive(context: Context, arrived: Arrived, found: Transaction, fields: Fields, now: float) -> Answer:
     """To the page that was asked for, with the session's cookie; a form that was interrupted is sent on from there."""
-    done = just_done.note(context.ring, found.host, just_done.Done(found.issuer, found.wanted, now))
+    before = just_done.times(
+        context.ring, found.host, arrived.own_cookies, issuer=found.issuer, wanted=found.wanted, now=now
+    )
+    done = just_done.note(context.ring, found.host, just_done.Done(found.issuer, found.wanted, now, before + 1))
     if found.kept is None:
         return redirect(f"https://{found.host}{found.returns}", (*fields, *done))
     form = await interrupted.released(context, found.kept, now)

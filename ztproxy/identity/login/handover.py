@@ -97,7 +97,7 @@ class Handover(msgspec.Struct, frozen=True):
             given, host=arrived.host, route=found.route, certificate=context.sessions.binding(arrived)
         )
         fields = await begin(context, arrived, made, now)
-        return fields if isinstance(fields, Refusal) else await arrive(context, found, fields, now)
+        return fields if isinstance(fields, Refusal) else await arrive(context, arrived, found, fields, now)
 
     async def _handed(self, code: str, now: float) -> Handed | None:
         """What is handed over for a code, and never again for it."""

@@ -14,6 +14,8 @@ from ztproxy.store.ring import Ring
 
 LASTS = 15.0
 """Seconds."""
+MOST = 2
+"""Logins in a row: a session may be ended just after it began, and its owner log in again."""
 _COOKIE = OWN_COOKIES + b"-done"
 _PURPOSE = "login done"
 _ATTRIBUTES = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
@@ -27,6 +29,8 @@ class Done(msgspec.Struct, frozen=True):
     wanted: StepUp
     at: float
     """Seconds since 1970."""
+    times: int = 1
+    """So many in a row, each a moment after the one before."""
 
 
 def note(ring: Ring, host: str, done: Done) -> Fields:
@@ -42,13 +46,13 @@ def forget() -> Fields:
     return ((b"set-cookie", _COOKIE + b"=" + _ATTRIBUTES + b"; Max-Age=0"),)
 
 
-def is_done(ring: Ring, host: str, own_cookies: Fields, *, issuer: str, wanted: StepUp, now: float) -> bool:
-    """Whether the browser just had a login of this very kind on this host."""
+def times(ring: Ring, host: str, own_cookies: Fields, *, issuer: str, wanted: StepUp, now: float) -> int:
+    """How many logins of this very kind the browser just had on this host, one after the other."""
     for name, value in own_cookies:
         done = _opened(ring, host, value) if name == _COOKIE else None
         if done is not None and done.issuer == issuer and done.wanted == wanted and 0 <= now - done.at < LASTS:
-            return True
-    return False
+            return done.times
+    return 0
 
 
 def _opened(ring: Ring, host: str, value: bytes) -> Done | None:

@@ -6,6 +6,7 @@ from ztproxy.identity.login.authorization import request_url
 from ztproxy.identity.login.context import Context, LoginIssuer
 from ztproxy.identity.login.returning import START
 from ztproxy.identity.login.transaction import For, begun, remembered
+from ztproxy.identity.metadata import Metadata
 from ztproxy.model import Answer, Arrived, Fields, Refusal, StepUp
 
 _CIRCLE = (
@@ -13,6 +14,9 @@ _CIRCLE = (
     "administrator."
 )
 _PLAIN = "People log in over https only; this address was asked for over http."
+
+ANOTHER_ACCOUNT = "select_account"
+"""The prompt that lets a person choose who they are."""
 
 
 async def send(
@@ -45,10 +49,10 @@ async def send(
     host = arrived.authority.decode("ascii")
     if arrived.scheme != "https":
         return failed(_PLAIN, "a login over http", retry=returns)
-    going_in_circles = just_done.is_done(
+    before = just_done.times(
         context.ring, host, arrived.own_cookies, issuer=issuer.config.issuer, wanted=demand, now=arrived.wall
     )
-    if going_in_circles and prompt is None:
+    if before >= just_done.MOST and prompt is None:
         cause = "the browser comes from a login that was to do for this, and it does not"
         return failed(_CIRCLE, cause, retry=returns, fields=just_done.forget())
     if issuer.config.host in (None, host):
@@ -79,6 +83,8 @@ async def at_issuer(
         return away(metadata.cause, retry=returns)
     if metadata.authorization_endpoint is None:
         return away(f"{issuer.config.issuer} names no `authorization_endpoint`", retry=returns)
+    if prompt == ANOTHER_ACCOUNT:
+        prompt = issuer.config.another_account or _asking_anew(metadata)
     for page in (returns, START):
         transaction = begun(
             issuer=issuer.config.issuer,
@@ -97,3 +103,9 @@ async def at_issuer(
                 request_url(metadata.authorization_endpoint, issuer.config, transaction, prompt, hint), fields
             )
     return failed("This login cannot be described.", "what the login has to be like is too long for a cookie", retry="")
+
+
+def _asking_anew(metadata: Metadata) -> str:
+    """The prompt by which an issuer lets somebody be another: to choose, where it knows that, else to log in anew."""
+    known = metadata.prompt_values_supported
+    return ANOTHER_ACCOUNT if known is not None and ANOTHER_ACCOUNT in known else "login"

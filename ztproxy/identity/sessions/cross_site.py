@@ -7,9 +7,11 @@ the browser says that a page of this very origin caused it, or one that the rout
 from collections.abc import Callable
 
 from ztproxy.config.cross_origin import Cors, readers
-from ztproxy.identity.sessions.navigation import may_change, of_own_page, values
+from ztproxy.identity.login.navigation import origin_of, values
 from ztproxy.model import Arrived, Reason, Refusal
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110 §9.2.1); TRACE never gets this far."""
 Crossing = Callable[[Arrived], Refusal | None]
 """Why a session does not stand for a request; None where it does."""
 
@@ -24,6 +26,28 @@ def crossing(cors: Cors | None) -> Crossing:
         return Refusal(Reason.CROSS_SITE_REFUSED, cause=_said(arrived))
 
     return refusal
+
+
+def may_change(arrived: Arrived) -> bool:
+    """Whether a request could change something, or opens a way to: another site's page must not cause it."""
+    return arrived.method not in SAFE or arrived.upgrade is not None
+
+
+def of_own_page(arrived: Arrived) -> bool:
+    """Whether a page of exactly this origin caused a request, as its browser says; scripts can set none of these.
+
+    `Origin` is this host's and `Sec-Fetch-Site`, where it is sent, `same-origin`. A page with `Referrer-Policy:
+    no-referrer` has `Origin: null`, which says nothing: then, as where there is no Origin, `Sec-Fetch-Site` alone
+    decides. Neither of them is no.
+    """
+    origins, sites = values(arrived, b"origin"), values(arrived, b"sec-fetch-site")
+    if len(origins) > 1 or len(sites) > 1:
+        return False
+    if sites and sites[0] != b"same-origin":
+        return False
+    if origins and origins[0] != b"null":
+        return origins[0] == origin_of(arrived).encode("ascii")
+    return bool(sites)
 
 
 def _nobody(_: Arrived) -> bool:

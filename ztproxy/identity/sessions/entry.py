@@ -1,5 +1,6 @@
 """What one process knows of a session, and for how long it may go by that without asking the store."""
 
+from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.sessions.session import Session, name_of, token_of
 from ztproxy.model import Token
 from ztproxy.store.records import Record
@@ -8,12 +9,17 @@ from ztproxy.store.records import Record
 class Entry:
     """A session as it was last seen in the store. What ends it here counts at once for all who hold the entry."""
 
-    def __init__(self, owner: object, key: bytes, record: Record, session: Session) -> None:
+    def __init__(
+        self, owner: object, key: bytes, record: Record, session: Session, mapping: GroupMapping | None = None
+    ) -> None:
         self.owner = owner
         """Who looked it up: what was found under another configuration does not count."""
         self.key = key
+        self.host = session.host
+        self.issuer = session.issuer
         self.name = name_of(key)
-        self.token: Token = token_of(session, key)
+        self.mapping = mapping
+        self.token: Token = token_of(session, key, mapping)
         self.session = session
         self.version = record.version
         self.until = record.until
@@ -28,7 +34,7 @@ class Entry:
     def saw(self, record: Record, session: Session) -> None:
         """The store has another version of it."""
         if session.claims != self.session.claims or session.issued_at != self.session.issued_at:
-            self.token = token_of(session, self.key)
+            self.token = token_of(session, self.key, self.mapping)
         self.session, self.version, self.until = session, record.version, record.until
 
     def end(self) -> None:

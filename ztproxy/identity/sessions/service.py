@@ -6,17 +6,22 @@ counts no more at once in the process that ends it, and after that time in the o
 
 import hashlib
 import secrets
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from ztproxy.config.sessions import Sessions as SessionSettings
+from ztproxy.identity.groups import GroupMapping
+from ztproxy.identity.kept import Clock
+from ztproxy.identity.login.navigation import navigates
 from ztproxy.identity.sessions import cookie
+from ztproxy.identity.sessions.counting import OpenSessions
 from ztproxy.identity.sessions.entry import Entry
-from ztproxy.identity.sessions.navigation import is_navigation
+from ztproxy.identity.sessions.remembered import Remembered
 from ztproxy.identity.sessions.sealed import NAMED, SealedSessions
-from ztproxy.identity.sessions.session import MAXIMUM_SESSION, Found, Session, encode, name_of
+from ztproxy.identity.sessions.session import MAXIMUM_SESSION, Found, Session, encode
+from ztproxy.identity.sessions.streams import Streams
 from ztproxy.identity.sessions.upkeep import Upkeep
 from ztproxy.model import Arrived, Fields, Reason, Refusal, Token
 from ztproxy.store.records import RecordsUnavailableError
@@ -25,9 +30,7 @@ from ztproxy.store.shared_records import SharedRecords
 
 FRESH = 1.0
 """Seconds."""
-UNSURE = 30.0
-"""Seconds that open streams outlive the store's last word on their sessions."""
-MOST_REMEMBERED = 16384
+_LATER = ((b"retry-after", b"10"),)
 _NOTE = "session"
 """What an entry is noted under."""
 
@@ -40,10 +43,19 @@ class Sessions:
         ring: what seals them.
         settings: as configured.
         clients: what ztproxy is called at each issuer that browsers log in at.
+        clock: the time.
+        groups: what their claims say about groups, by issuer that says anything.
     """
 
     def __init__(
-        self, records: SharedRecords, ring: Ring, settings: SessionSettings, clients: Mapping[str, str]
+        self,
+        records: SharedRecords,
+        ring: Ring,
+        settings: SessionSettings,
+        clients: Mapping[str, str],
+        clock: Clock,
+        *,
+        groups: Mapping[str, GroupMapping] | None = None,
     ) -> None:
         self.records = records
         self.ring = ring
@@ -52,17 +64,15 @@ class Sessions:
         self.ended: Counter[str] = Counter()
         """Sessions ended by this process, by why."""
         self.begun = 0
+        self.up = True
+        """Whether the store answered when it was last asked."""
+        self.open = OpenSessions(records, clock.wall, clock.monotonic)
         self._settings = settings
         self._binds = settings.bind_certificate
         self._clients = clients
-        self._remembered: OrderedDict[bytes, Entry] = OrderedDict()
-        """By the SHA-256 of the identifier."""
-        self._by_name: dict[str, bytes] = {}
-        """That hash, by the session's name."""
-        self._unsure_since = 0.0
-        """Since when the store has not answered for open streams; 0: it has."""
-        self._endings = 0
-        """Counts what ended here, so that what was read before an end is not taken for what is after it."""
+        self._groups = groups or {}
+        self._remembered = Remembered()
+        self.streams = Streams(self, self.upkeep)
 
     async def begin(self, session: Session, replacing: bytes | None, now: float) -> Fields | Refusal:
         """Keep a new session under a new identifier, and end the one that it replaces.
@@ -85,7 +95,7 @@ class Sessions:
                 await self._end(self.sealed.keys(replacing), now, "replaced")
             await self.sealed.add(identifier, made, now)
         except RecordsUnavailableError as wrong:
-            return unavailable(wrong)
+            return self._unavailable(wrong)
         self.begun += 1
         return cookie.setting(identifier)
 
@@ -98,18 +108,27 @@ class Sessions:
         """
         cookies = arrived.own_cookies
         noted: tuple[Fields, Entry] | None = arrived.notes.get(_NOTE)
-        if noted is not None and noted[0] is cookies:
-            entry = noted[1]
-        else:
-            value = cookie.value_of(cookies)
-            known = self._remembered.get(hashlib.sha256(value).digest()) if isinstance(value, bytes) else None
-            if known is None:
-                return None
-            entry = known
-            arrived.notes[_NOTE] = (cookies, entry)  # for those very cookies and no others
-        if arrived.monotonic >= entry.fresh_until or arrived.wall >= entry.due or entry.owner is not self:
+        entry = noted[1] if noted is not None and noted[0] is cookies else self._known(arrived, cookies)
+        if (
+            entry is None
+            or arrived.monotonic >= entry.fresh_until
+            or arrived.wall >= entry.due
+            or entry.owner is not self
+            or arrived.host != entry.host
+            or (issuer is not None and issuer != entry.issuer)
+            or arrived.scheme != "https"
+            or (self._binds and entry.session.certificate != self.binding(arrived))
+        ):
             return None
-        return entry.token if self._counts(entry.session, arrived, issuer) else None
+        return entry.token
+
+    def _known(self, arrived: Arrived, cookies: Fields) -> Entry | None:
+        """What is remembered of a cookie; noted for the next request with it."""
+        value = cookie.presented(cookies)
+        entry = self._remembered.get(hashlib.sha256(value).digest()) if isinstance(value, bytes) else None
+        if entry is not None:
+            arrived.notes[_NOTE] = (cookies, entry)  # for those very cookies and no others
+        return entry
 
     async def find(self, arrived: Arrived, issuer: str | None) -> Found | Refusal | None:
         """The session that a request presents; None where it presents none that counts.
@@ -125,7 +144,7 @@ class Sessions:
             person sees what comes of a cookie that cannot be read; a person is taken to a new login.
         """
         value = cookie.value_of(arrived.own_cookies)
-        if value is cookie.Unreadable.COOKIE and not is_navigation(arrived):
+        if value is cookie.Unreadable.COOKIE and not navigates(arrived):
             return Refusal(Reason.SESSION_UNREADABLE)
         if not isinstance(value, bytes):
             return None
@@ -137,7 +156,7 @@ class Sessions:
                 None if issuer is None else await self.upkeep.renewed(entry, arrived.wall, arrived.monotonic)
             )  # our own pages, as the one to log out, rest on who it is alone
         except RecordsUnavailableError as wrong:
-            return unavailable(wrong)
+            return self._unavailable(wrong)
         if refusal is not None:
             return refusal
         if entry.ended or not self._counts(entry.session, arrived, issuer):
@@ -151,7 +170,7 @@ class Sessions:
         try:
             ended = await self._end(self.sealed.keys(value), now, why)
         except RecordsUnavailableError as wrong:
-            return unavailable(wrong)
+            return self._unavailable(wrong)
         return ended[0] if ended else None
 
     def cleared(self) -> Fields:
@@ -175,44 +194,21 @@ class Sessions:
             ]
             return len(await self._end(set.intersection(*owned) if owned else (), now, why))
         except RecordsUnavailableError as wrong:
-            return unavailable(wrong)
+            return self._unavailable(wrong)
 
     async def end_named(self, name: str, now: float, why: str = "revoked") -> int:
         """End the session of a name, as `Token.session`; how many there were. Raises `RecordsUnavailableError`."""
         return len(await self._end(await self.sealed.owned([NAMED + name.encode()], now), now, why))
 
-    async def still(self, token: Token, now: float, monotonic: float) -> Refusal | None:
-        """Why a session's token, which an open stream rests on, counts no more.
-
-        A stream goes on without the store's word for `UNSURE` seconds.
-        """
-        try:
-            refusal = await self._over(token, now, monotonic)
-        except RecordsUnavailableError as wrong:
-            self._unsure_since = self._unsure_since or monotonic
-            return unavailable(wrong) if monotonic - self._unsure_since >= UNSURE else None
-        self._unsure_since = 0.0
-        return refusal
-
-    async def _over(self, token: Token, now: float, monotonic: float) -> Refusal | None:
-        name = token.session or ""
-        digest = self._by_name.get(name)
+    async def named(self, name: str, now: float, monotonic: float) -> Entry | None:
+        """A session that counts, by its name. Raises `RecordsUnavailableError`."""
+        digest = self._remembered.digest_of(name)
         entry = None if digest is None else self._remembered.get(digest)
         if entry is None or monotonic >= entry.fresh_until:
             keys = [entry.key] if entry is not None else await self.sealed.owned([NAMED + name.encode()], now)
             entry = await self._entry(digest, keys, now, monotonic)
-        if entry is None or now >= entry.until or self._clients.get(entry.session.issuer) != entry.session.client_id:
-            return Refusal(Reason.SESSION_ENDED)
-        return await self._still(entry, token, now, monotonic)
-
-    async def _still(self, entry: Entry, token: Token, now: float, monotonic: float) -> Refusal | None:
-        refusal = await self.upkeep.renewed(entry, now, monotonic, wait=False)
-        if refusal is not None or entry.ended:
-            return refusal or Refusal(Reason.SESSION_ENDED)
-        if not same_person(entry.session.claims, token.claims):
-            return Refusal(Reason.SESSION_CHANGED)
-        self.upkeep.used(entry, now)
-        return None
+        counts = entry is not None and now < entry.until and self._may_count(entry.session)
+        return entry if counts else None
 
     def take_over(self, previous: "Sessions") -> None:
         """Go on with the sessions of the configuration before, where both keep them in the same place."""
@@ -224,11 +220,9 @@ class Sessions:
         await self.upkeep.close()
         await self.records.close()
 
-    def forget(self) -> None:
+    def doubt(self) -> None:
         """Ask the store anew about every session: others have ended some."""
-        self._endings += 1
-        for entry in self._remembered.values():
-            entry.fresh_until = 0.0
+        self._remembered.doubt()
 
     def binding(self, arrived: Arrived) -> str | None:
         """What a session that begins with this request is bound to: `Session.certificate`."""
@@ -242,37 +236,44 @@ class Sessions:
             session.host == arrived.host
             and arrived.scheme == "https"
             and (issuer is None or issuer == session.issuer)
-            and self._clients.get(session.issuer) == session.client_id
-            and session.certificate == (self.binding(arrived) if self._binds else None)
+            and self._may_count(session)
+            and (not self._binds or session.certificate == self.binding(arrived))
         )
 
+    def _may_count(self, session: Session) -> bool:
+        """Whether it is of a login as it is configured now, and bound to a certificate only where that is looked at."""
+        ours = self._clients.get(session.issuer) == session.client_id
+        return ours and (self._binds or session.certificate is None)
+
     async def _looked_up(self, value: bytes, now: float, monotonic: float) -> Entry | None:
-        digest = hashlib.sha256(value).digest()
+        digest = hashlib.sha256(cookie.written(value)).digest()
         known = self._remembered.get(digest)
         return await self._entry(digest, self.sealed.keys(value) if known is None else [known.key], now, monotonic)
 
     async def _entry(self, digest: bytes | None, keys: Iterable[bytes], now: float, monotonic: float) -> Entry | None:
         """What the store says of a session, remembered where its identifier's hash is known."""
-        endings = self._endings
+        endings = self._remembered.endings
         found = await self.sealed.find(list(keys), now)
+        self.up = True
         entry = None if digest is None else self._remembered.get(digest)
         if found is None:
             if entry is not None:
-                self._forget(entry.key)
+                self._remembered.forget(entry.key)
             return None
         key, record = found
         if entry is None or entry.version != record.version:
             session = self.sealed.opened(key, record)
             if session is None:
-                self._forget(key)
+                self._remembered.forget(key)
                 return None
             if entry is None:
-                entry = Entry(self, key, record, session)
+                entry = Entry(self, key, record, session, self._groups.get(session.issuer))
                 if digest is not None:
-                    self._remember(digest, entry)
+                    self._remembered.remember(digest, entry)
             else:
                 entry.saw(record, session)
-        if endings == self._endings:  # nothing was ended here while the store was asked
+        # Not where anything was ended here while the store was asked; and `recall` rests on the rest.
+        if endings == self._remembered.endings and self._may_count(entry.session):
             entry.fresh_until = monotonic + FRESH
         entry.schedule(now)
         return entry
@@ -280,9 +281,9 @@ class Sessions:
     async def _end(self, keys: Iterable[bytes], now: float, why: str) -> list[Session]:
         ended = []
         for key in keys:
-            self._forget(key)
+            self._remembered.forget(key)
             session = await self.sealed.end(key, now)
-            self._forget(key)  # whoever asked meanwhile may have remembered it again
+            self._remembered.forget(key)  # whoever asked meanwhile may have remembered it again
             if session is not None:
                 self.ended[why] += 1
                 ended.append(session)
@@ -290,37 +291,12 @@ class Sessions:
 
     def _refused(self, key: bytes) -> None:
         """Its issuer does not let a session go on."""
-        self._forget(key)
+        self._remembered.forget(key)
         self.ended["refused"] += 1
 
-    def _remember(self, digest: bytes, entry: Entry) -> None:
-        self._remembered[digest] = entry
-        self._by_name[entry.name] = digest
-        while len(self._remembered) > MOST_REMEMBERED:
-            _, oldest = self._remembered.popitem(last=False)
-            self._by_name.pop(oldest.name, None)
-
-    def _forget(self, key: bytes) -> None:
-        self._endings += 1
-        digest = self._by_name.pop(name_of(key), None)
-        if digest is not None and (entry := self._remembered.pop(digest, None)):
-            entry.end()
-
-
-_OF_THE_TOKEN = frozenset(
-    {"acr", "amr", "at_hash", "auth_time", "azp", "c_hash", "exp", "iat", "jti", "nbf", "nonce", "s_hash", "sid"}
-)
-"""Claims about a token, or about how it came about, not about a person."""
-
-
-def same_person(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
-    """Whether claims say the same about the person."""
-    return {name: value for name, value in before.items() if name not in _OF_THE_TOKEN} == {
-        name: value for name, value in after.items() if name not in _OF_THE_TOKEN
-    }
-
-
-def unavailable(wrong: RecordsUnavailableError) -> Refusal:
-    """What comes of a store that does not answer, or has no room."""
-    reason = Reason.SESSIONS_FULL if wrong.full else Reason.SESSION_STORE_UNAVAILABLE
-    return Refusal(reason, cause=str(wrong), fields=((b"retry-after", b"10"),))
+    def _unavailable(self, wrong: RecordsUnavailableError) -> Refusal:
+        """What comes of a store that does not answer, or has no room."""
+        if wrong.full:
+            return Refusal(Reason.SESSIONS_FULL, cause=str(wrong), fields=_LATER)
+        self.up = False
+        return Refusal(Reason.SESSION_STORE_UNAVAILABLE, cause=str(wrong), fields=_LATER)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.groups import NOWHERE, GroupMapping
 from ztproxy.model import Token
 
 KIND = b"s"
@@ -75,8 +76,9 @@ def name_of(key: bytes) -> str:
     return b32encode(hashlib.sha256(b"ztproxy session " + key).digest()[:10]).decode().lower()
 
 
-def token_of(session: Session, key: bytes) -> Token:
-    """What the stages see of a session."""
+def token_of(session: Session, key: bytes, mapping: GroupMapping | None = None) -> Token:
+    """What the stages see of a session; `mapping`: of its issuer's groups, where there is one."""
+    groups, roles = NOWHERE if mapping is None else mapping.of(session.claims)
     said = msgspec.json.encode((session.claims, session.audience, session.issued_at), order="deterministic")
     return Token(
         digest=hashlib.sha256(key + said).digest(),
@@ -90,4 +92,6 @@ def token_of(session: Session, key: bytes) -> Token:
         expires_at=session.ends_at,
         key_id=session.key_id,
         session=name_of(key),
+        groups=groups,
+        roles=roles,
     )

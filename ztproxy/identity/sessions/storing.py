@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from ztproxy.config import secrets
 from ztproxy.config.sessions import Sessions as SessionSettings
 from ztproxy.config.settings import Settings
 from ztproxy.identity.errors import IdentityConfigError
+from ztproxy.identity.groups import mappings_of
+from ztproxy.identity.kept import Clock
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.store.records import Records
 from ztproxy.store.records_memory import MemoryRecords
@@ -17,30 +18,22 @@ from ztproxy.store.ring import load_or_create
 from ztproxy.store.shared_records import SharedRecords
 from ztproxy.store.unusable import StoreError
 
-RING = "session.keys"
-"""The ring's file, below `state`."""
-
 
 def _to_stderr(line: str) -> None:
     sys.stderr.write(f"ztproxy: {line}\n")
 
 
-def ring_of(settings: Settings) -> Path:
-    """The key ring's file."""
-    return settings.sessions.keys or settings.state / RING
-
-
-def build(settings: Settings, report: Callable[[str], None] = _to_stderr) -> Sessions | None:
+def build(settings: Settings, clock: Clock, report: Callable[[str], None] = _to_stderr) -> Sessions | None:
     """The sessions, None where nobody logs in. Raises `IdentityConfigError`."""
     if not settings.login:
         return None
     clients = {login.issuer: login.client_id for login in settings.login}
     try:
-        ring = load_or_create(ring_of(settings), create=not settings.sessions.of_machines)
+        ring = load_or_create(settings.sessions.ring(settings.state), create=not settings.sessions.of_machines)
         records = SharedRecords(open_records(settings.sessions, report))
     except (StoreError, ValueError, LookupError, OSError) as wrong:
         raise IdentityConfigError("sessions", str(wrong)) from None
-    return Sessions(records, ring, settings.sessions, clients)
+    return Sessions(records, ring, settings.sessions, clients, clock, groups=mappings_of(settings.issuers))
 
 
 def open_records(settings: SessionSettings, report: Callable[[str], None]) -> Records:
