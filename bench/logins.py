@@ -9,7 +9,7 @@ import credentials
 import jwt
 
 from ztproxy.config.sessions import Sessions as Settings
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Session
 from ztproxy.model import Refusal

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tests.exchange_endpoint import ExchangeEndpoint
 from tests.issuer_server import DISCOVERY, World
-from ztproxy.identity.exchanging import exchanging
+from ztproxy.identity.exchange.building import exchanging
 from ztproxy.model import Arrived, Authorized, Decided, Decision, Identified, Refused
 
 

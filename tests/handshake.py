@@ -16,8 +16,8 @@ from tests.listening import listener_settings
 from tests.pki import Authority, key_pem, pem_of
 from ztproxy.edge import contexts
 from ztproxy.edge.tls import cause_of, chain_of
-from ztproxy.identity.certificates import describe
-from ztproxy.identity.fitness import CLIENT_AUTH, fit
+from ztproxy.identity.certificates.description import describe
+from ztproxy.identity.certificates.fitness import CLIENT_AUTH, fit
 from ztproxy.model import Certificate, Refusal
 
 _SERVER = Authority.new("Server's Root")

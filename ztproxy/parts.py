@@ -17,7 +17,7 @@ from ztproxy.edge.contexts import build as build_contexts
 from ztproxy.edge.load import Load
 from ztproxy.edge.resident import resident_memory
 from ztproxy.identity import Identity, IdentityConfigError
-from ztproxy.identity.exchanging import exchanging
+from ztproxy.identity.exchange.building import exchanging
 from ztproxy.limits import Limits
 from ztproxy.model import Admitted, Answer, Authorized, Preflight, Reason, Refusal, Refused
 from ztproxy.observe import DecisionLog

@@ -19,7 +19,7 @@ from ztproxy.edge.streams import Streams
 from ztproxy.edge.websocket import CloseCode
 from ztproxy.generation import Generation
 from ztproxy.identity import describe
-from ztproxy.identity.refreshing import Refreshed
+from ztproxy.identity.issuers.refreshing import Refreshed
 from ztproxy.model import Reason
 from ztproxy.parts import Parts, StartError
 from ztproxy.spiffe.errors import SpiffeError

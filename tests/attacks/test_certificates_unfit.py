@@ -6,8 +6,8 @@ import pytest
 
 from tests.pki import ANY, SERVER, Authority
 from tests.roca import computable_key
-from ztproxy.identity.certificates import describe
-from ztproxy.identity.fitness import fit
+from ztproxy.identity.certificates.description import describe
+from ztproxy.identity.certificates.fitness import fit
 from ztproxy.model import Reason
 
 ROOT, OTHER = Authority.new("Root"), Authority.new("Other")

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from tests.issuer_server import INTROSPECTION, World
 from tests.tokens import ABSENT, confirmation
-from ztproxy.identity import introspection
-from ztproxy.identity.introspected import MAXIMUM_ANSWER
+from ztproxy.identity.tokens import introspection
+from ztproxy.identity.tokens.introspected import MAXIMUM_ANSWER
 from ztproxy.model import Identified, Reason
 
 

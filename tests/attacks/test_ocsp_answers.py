@@ -13,7 +13,7 @@ from cryptography.x509 import ocsp
 
 from tests.pki import CLIENT, DAY, Authority, Leaf, new_key, now
 from tests.publisher import GOOD, NAMED_WITH, REVOKED, UNKNOWN, Responder, delegate
-from ztproxy.identity.ocsp import SKEW, WITHOUT_END, UnusableAnswerError, question, read_answer
+from ztproxy.identity.revocation.ocsp import SKEW, WITHOUT_END, UnusableAnswerError, question, read_answer
 
 ROOT = Authority.new("Root")
 LEAF = ROOT.issue()

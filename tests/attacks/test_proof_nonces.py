@@ -5,7 +5,7 @@ import pytest
 from tests.issuer_server import World
 from tests.proofs import Holder
 from tests.tokens import ABSENT
-from ztproxy.identity.nonces import Nonces, Standing
+from ztproxy.identity.proofs.nonces import Nonces, Standing
 from ztproxy.model import Identified, Reason
 
 ROTATION = 300.0

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.issuer_server import World
 from tests.pki import DAY, Authority, new_key, now
 from ztproxy.identity import IdentityConfigError, describe
-from ztproxy.identity.authority import Authority as Known
-from ztproxy.identity.crl import authority_id, read_lists
-from ztproxy.identity.list_files import ListFiles
-from ztproxy.identity.revocation import Revocation
-from ztproxy.identity.standing import Rule
+from ztproxy.identity.revocation.authority import Authority as Known
+from ztproxy.identity.revocation.crl import authority_id, read_lists
+from ztproxy.identity.revocation.list_files import ListFiles
+from ztproxy.identity.revocation.standing import Rule
+from ztproxy.identity.revocation.verdicts import Revocation
 from ztproxy.model import Identified, Reason
 
 ROOT = Authority.new("Root")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.attacks.test_revocation import chain, knowing, point, scope
 from tests.pki import DAY, Authority, new_key, now
 from tests.revoking import Revoking, settle, turn
-from ztproxy.identity.crl import UnusableListError, lists_in
+from ztproxy.identity.revocation.crl import UnusableListError, lists_in
 from ztproxy.model import Reason
 
 ROOT = Authority.new("Root")

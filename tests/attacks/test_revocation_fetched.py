@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.pki import DAY, Authority, new_key, now
 from tests.revoking import ROOT, Revoking, settle, turn
 from ztproxy.identity import IdentityConfigError, published_list
-from ztproxy.identity.pointers import permitted
+from ztproxy.identity.revocation.pointers import permitted
 from ztproxy.model import Reason, Refusal
 
 UNKNOWN, REVOKED = Reason.REVOCATION_UNKNOWN, Reason.CERTIFICATE_REVOKED
@@ -228,7 +228,7 @@ def test_a_url_that_only_looks_like_one_that_is_permitted(url):
 
 
 async def test_only_so_many_urls_are_followed(world, monkeypatch):
-    monkeypatch.setattr("ztproxy.identity.authority.MAXIMUM_FOLLOWED", 3)
+    monkeypatch.setattr("ztproxy.identity.revocation.authority.MAXIMUM_FOLLOWED", 3)
     identity = await world.knowing(follow=[world.publisher.url("/pki/")])
     for number in range(5):
         await world.judge(identity, ROOT.issue(extensions=named(world.publisher.url(f"/pki/{number}.crl"))))

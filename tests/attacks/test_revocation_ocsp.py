@@ -17,7 +17,7 @@ from tests.publisher import UNKNOWN, Responder, delegate
 from tests.revoking import ADDRESS, ROOT, Revoking, settle
 from tests.unit.test_edge_streams import edge, opened
 from tests.websocket import frame
-from ztproxy.identity import answers, ocsp_client
+from ztproxy.identity.revocation import answers, ocsp_client
 from ztproxy.model import Identified, Reason, Refusal
 
 NOT_KNOWN, REVOKED = Reason.REVOCATION_UNKNOWN, Reason.CERTIFICATE_REVOKED

@@ -15,8 +15,8 @@ from tests.exchanging import Scene
 from tests.issuer_server import Handler
 from tests.raw_server import Scene as Servers
 from tests.raw_server import always, authorized, exchange, token
-from ztproxy.identity.exchange_answer import TYPES, Issued, read_answer
-from ztproxy.identity.fetching import MAXIMUM_DOCUMENT, Answer
+from ztproxy.identity.exchange.answer import TYPES, Issued, read_answer
+from ztproxy.identity.issuers.fetching import MAXIMUM_DOCUMENT, Answer
 from ztproxy.model import Authorized, Reason, Refusal, Refused
 
 EXCHANGE = {"client_id": "g", "client_authentication": "none", "audience": ["orders"]}

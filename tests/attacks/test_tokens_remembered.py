@@ -6,8 +6,8 @@ import pytest
 
 from tests.issuer_server import World
 from tests.tokens import private_key, public_jwk
-from ztproxy.identity.bearers import Bearers
-from ztproxy.identity.kept import SHORTEST
+from ztproxy.identity.issuers.kept import SHORTEST
+from ztproxy.identity.tokens.bearers import Bearers
 from ztproxy.model import Identified, Reason
 
 

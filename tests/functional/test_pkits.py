@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from tests.handshake import Judge
-from ztproxy.identity.crl import UnusableListError, lists_in
-from ztproxy.identity.standing import Standing, by_lists, links_of
+from ztproxy.identity.revocation.crl import UnusableListError, lists_in
+from ztproxy.identity.revocation.standing import Standing, by_lists, links_of
 
 SPEC = importlib.util.find_spec("cryptography_vectors")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SPEC is None, reason="needs cryptography-vectors: make peers")]

@@ -13,8 +13,8 @@ import redis
 from tests.functional.redis_server import RedisServer
 from tests.issuer_server import World
 from tests.proofs import Holder
-from ztproxy.identity.replays import StoreAwayError, Use
-from ztproxy.identity.replays_redis import RedisReplays
+from ztproxy.identity.proofs.replays import StoreAwayError, Use
+from ztproxy.identity.proofs.replays_redis import RedisReplays
 from ztproxy.model import Identified
 
 pytestmark = [

@@ -16,8 +16,8 @@ from tests.functional.test_always_on import ALLOW, command, until_said
 from tests.openssl import OpenSsl, needs_openssl
 from tests.pki import Authority, new_key
 from tests.publisher import NAMED_WITH, Publisher, delegate
-from ztproxy.identity.crl import UnusableListError, lists_in
-from ztproxy.identity.ocsp import UnusableAnswerError, question, read_answer
+from ztproxy.identity.revocation.crl import UnusableListError, lists_in
+from ztproxy.identity.revocation.ocsp import UnusableAnswerError, question, read_answer
 
 pytestmark = [pytest.mark.slow, needs_openssl]
 

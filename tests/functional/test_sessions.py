@@ -10,7 +10,7 @@ import pytest
 
 from tests.functional.gateway import Gateway
 from ztproxy.config.sessions import Sessions as Settings
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Session

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.tokens import base64url
-from ztproxy.identity.keys import read_key_set
+from ztproxy.identity.issuers.keys import read_key_set
 from ztproxy.identity.strict_json import MalformedError, decode_base64url
-from ztproxy.identity.tokens import take_apart
+from ztproxy.identity.tokens.unverified import take_apart
 from ztproxy.model import Refusal
 
 VECTORS = Path(__file__).parent / "wycheproof" / "vectors"

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.issuer_server import World
-from ztproxy.identity.metadata import Metadata
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.model import Identified, Reason
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-from ztproxy.identity.backoff import Backoff
+from ztproxy.identity.revocation.backoff import Backoff
 
 
 def test_later_each_time_up_to_a_longest_pause():

@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 
 from tests.raw_server import token
-from ztproxy.identity.binding import is_met, joined
+from ztproxy.identity.tokens.binding import is_met, joined
 
 DEMANDS = ("none", "any", "certificate", "dpop", "both")
 

@@ -5,9 +5,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.pki import ANY, CLIENT, SERVER, Authority
-from ztproxy.identity import certificates
-from ztproxy.identity.certificates import MAXIMUM_CHAIN, describe
-from ztproxy.identity.fitness import fit
+from ztproxy.identity.certificates import description as certificates
+from ztproxy.identity.certificates.description import MAXIMUM_CHAIN, describe
+from ztproxy.identity.certificates.fitness import fit
 from ztproxy.model import Certificate, Reason, Refusal
 
 ROOT = Authority.new()

@@ -17,9 +17,9 @@ from tests.issuer_server import World
 from tests.pki import key_pem, self_signed
 from ztproxy.config.clients import OAuthClient
 from ztproxy.identity import IdentityConfigError
-from ztproxy.identity.authorities import trust_in
-from ztproxy.identity.client_authentication import ASSERTION_TYPE, ClientAuthentication
-from ztproxy.identity.fetching import Fetcher, FetchError
+from ztproxy.identity.certificates.authorities import trust_in
+from ztproxy.identity.issuers.client_authentication import ASSERTION_TYPE, ClientAuthentication
+from ztproxy.identity.issuers.fetching import Fetcher, FetchError
 
 ISSUER = "https://login.test"
 ENDPOINT = "https://login.test/token"

@@ -1,6 +1,6 @@
 import pytest
 
-from ztproxy.identity.confirmation import Confirmation, confirmation_of
+from ztproxy.identity.tokens.confirmation import Confirmation, confirmation_of
 from ztproxy.model import Reason
 
 THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from tests.issuer_server import DISCOVERY, KEYS, World
-from ztproxy.identity import kept
-from ztproxy.identity.metadata import Metadata
+from ztproxy.identity.issuers import kept
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.model import Identified, Reason, Refusal
 
 
@@ -182,7 +182,7 @@ async def test_keys_are_still_fetched_while_discovery_hangs(world, monkeypatch):
     issuer.answers[DISCOVERY] = issuer.hang
     issuer.sign_with("ES256", "key-2")
     world.clock.advance(10)
-    monkeypatch.setattr("ztproxy.identity.discovery.FETCH_TIME", 0.5)
+    monkeypatch.setattr("ztproxy.identity.issuers.discovery.FETCH_TIME", 0.5)
     assert isinstance(await world.ask(identity, issuer.tokens.bearer()), Identified)
     issuer.hold.set()
     await settled(identity)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ztproxy.identity.exchange_answer import MAXIMUM_ISSUED, TYPES, Issued, read_answer
-from ztproxy.identity.fetching import Answer
+from ztproxy.identity.exchange.answer import MAXIMUM_ISSUED, TYPES, Issued, read_answer
+from ztproxy.identity.issuers.fetching import Answer
 from ztproxy.model import Reason
 
 GOOD = {

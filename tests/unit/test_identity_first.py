@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from ztproxy.identity.first import begin, end, ended_within
+from ztproxy.identity.revocation.first import begin, end, ended_within
 
 
 async def test_whoever_waits_goes_on_when_it_has_ended_or_takes_too_long():

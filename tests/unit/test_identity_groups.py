@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from tests.issuer_server import World
 from ztproxy.config.groups import Groups
-from ztproxy.identity.groups import MAXIMUM_GROUPS, GroupMapping, belonging
 from ztproxy.identity.sessions.session import Session, token_of
+from ztproxy.identity.tokens.groups import MAXIMUM_GROUPS, GroupMapping, belonging
 
 MAPPED = Groups.model_validate(
     {

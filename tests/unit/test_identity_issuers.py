@@ -5,11 +5,11 @@ import pytest
 
 from tests.issuer_server import SetClock
 from tests.tokens import private_key, public_jwk
-from ztproxy.identity.discovery import discovery_url, saved_keys
-from ztproxy.identity.fetching import FetchError, max_age
-from ztproxy.identity.issuers import KeyStore
-from ztproxy.identity.kept import Published
-from ztproxy.identity.keys import read_key_set
+from ztproxy.identity.issuers.discovery import discovery_url, saved_keys
+from ztproxy.identity.issuers.fetching import FetchError, max_age
+from ztproxy.identity.issuers.kept import Published
+from ztproxy.identity.issuers.key_store import KeyStore
+from ztproxy.identity.issuers.keys import read_key_set
 from ztproxy.model import Refusal
 
 KEYS = read_key_set(json.dumps({"keys": [public_jwk(private_key("ES256"), kid="k")]}).encode())

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.tokens import ABSENT, base64url, private_key, public_jwk, signer
-from ztproxy.identity.keys import KeySet, read_key_set
+from ztproxy.identity.issuers.keys import KeySet, read_key_set
 from ztproxy.identity.strict_json import MalformedError
 
 

@@ -9,7 +9,7 @@ from tests.publisher import Responder
 from tests.revoking import ROOT, Revoking, settle
 from tests.unit.test_admin_sources import made as parts_of
 from ztproxy.admin.sources import judging_of
-from ztproxy.identity.known import known
+from ztproxy.identity.revocation.known import known
 
 
 @pytest.fixture

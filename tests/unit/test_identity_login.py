@@ -4,6 +4,7 @@ import pytest
 
 from tests.fakes import PEER
 from ztproxy.config.login import Login
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login import just_done, made, transaction
 from ztproxy.identity.login.authorization import Denied, code_of, read_query, request_url
 from ztproxy.identity.login.context import Context, LoginIssuer, hosts_of
@@ -12,7 +13,6 @@ from ztproxy.identity.login.interrupted import PLACES_OF_A_SOURCE, _places
 from ztproxy.identity.login.navigation import from_this_host, origin_of
 from ztproxy.identity.login.once import first_time
 from ztproxy.identity.login.returning import asked_for
-from ztproxy.identity.metadata import Metadata
 from ztproxy.model import Arrived, StepUp, Token
 from ztproxy.store.records_memory import MemoryRecords
 from ztproxy.store.ring import Ring

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ztproxy.identity.metadata import MAXIMUM_NAMES, Metadata, is_https, read_metadata, write_metadata
+from ztproxy.identity.issuers.metadata import MAXIMUM_NAMES, Metadata, is_https, read_metadata, write_metadata
 from ztproxy.identity.strict_json import MalformedError
 
 ISSUER = "https://login.test/tenant"

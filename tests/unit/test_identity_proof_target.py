@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztproxy.identity.proof_target import MAXIMUM_URI, is_target, normalised
+from ztproxy.identity.proofs.target import MAXIMUM_URI, is_target, normalised
 
 URIS = st.text(st.sampled_from("https:/.%2eFfaA?#[]@:\\\t\u00e4 1"), max_size=40).map("https://".__add__)
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tests.issuer_server import DISCOVERY, INTROSPECTION, KEYS, World
 from tests.tokens import private_key, public_jwk
-from ztproxy.identity.refreshing import Refreshed
+from ztproxy.identity.issuers.refreshing import Refreshed
 from ztproxy.model import Identified, Reason, Right
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ztproxy.identity.resolving import OwnThreads
+from ztproxy.identity.issuers.resolving import OwnThreads
 
 
 async def test_a_name_is_resolved():

@@ -1,6 +1,12 @@
 import pytest
 
-from ztproxy.identity.saved_documents import MOST_FILES, OLDEST, SavedDocument, SavedDocuments, UnusableFileError
+from ztproxy.identity.revocation.saved_documents import (
+    MOST_FILES,
+    OLDEST,
+    SavedDocument,
+    SavedDocuments,
+    UnusableFileError,
+)
 
 NOW = 1_800_000_000.0
 
@@ -41,7 +47,7 @@ def test_what_is_too_large_or_no_file_is_not_read(saved):
 
 def test_what_nobody_renews_and_the_oldest_of_too_many_go(saved, monkeypatch):
     assert MOST_FILES > 8192
-    monkeypatch.setattr("ztproxy.identity.saved_documents.MOST_FILES", 3)
+    monkeypatch.setattr("ztproxy.identity.revocation.saved_documents.MOST_FILES", 3)
     saved.sweep(NOW)  # there is no folder yet
     paths = [saved.path([bytes([number])]) for number in range(6)]
     for number, path in enumerate(paths):

@@ -5,7 +5,7 @@ import pytest
 from tests.fakes import AwayRecords
 from tests.pki import Authority
 from tests.sessions import NAME, SessionWorld, cookie_of
-from ztproxy.identity.certificates import describe
+from ztproxy.identity.certificates.description import describe
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.remembered import Remembered
 from ztproxy.identity.sessions.service import FRESH

@@ -9,7 +9,7 @@ from tests.exchange_endpoint import ExchangeError
 from tests.exchanging import Scene
 from tests.pki import Authority
 from ztproxy.identity import IdentityConfigError
-from ztproxy.identity.token_exchange import MAXIMUM_REMEMBERED
+from ztproxy.identity.exchange.exchanger import MAXIMUM_REMEMBERED
 from ztproxy.model import Authorized, Reason, Refused
 
 
@@ -111,14 +111,14 @@ async def test_no_more_than_so_many_are_under_way(scene):
 
 async def test_what_is_remembered_is_bounded(scene, monkeypatch):
     await scene.begin()
-    monkeypatch.setattr("ztproxy.identity.token_exchange.MAXIMUM_REMEMBERED", 3)
+    monkeypatch.setattr("ztproxy.identity.exchange.exchanger.MAXIMUM_REMEMBERED", 3)
     bearers = [scene.server.tokens.bearer(sub=f"user-{number}") for number in range(5)]
     for bearer in bearers:
         await scene.asked(bearer)
     exchanger = scene.identity_of_all.exchangers["r"]
     assert len(exchanger._known) == 3 < MAXIMUM_REMEMBERED
     assert exchanger._octets == sum(known.size for known in exchanger._known.values())
-    monkeypatch.setattr("ztproxy.identity.token_exchange.MAXIMUM_OCTETS", 1000)
+    monkeypatch.setattr("ztproxy.identity.exchange.exchanger.MAXIMUM_OCTETS", 1000)
     await scene.asked(bearers[0])
     assert exchanger._octets <= 1000
 

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.roca import computable_key
 from tests.tokens import private_key
-from ztproxy.identity.weak_rsa import is_computable, is_weak
+from ztproxy.identity.certificates.weak_rsa import is_computable, is_weak
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import msgspec
 
 from ztproxy.admin.pages import Fleet
 from ztproxy.admin.sessions import Lines, Listing, Revoked, Revoking
-from ztproxy.identity.refreshing import Refreshed
+from ztproxy.identity.issuers.refreshing import Refreshed
 
 
 class Reloaded(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ from ztproxy.config.settings import Settings
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
-from ztproxy.identity.issuers import KeyStore
-from ztproxy.identity.known import known
+from ztproxy.identity.issuers.key_store import KeyStore
+from ztproxy.identity.revocation.known import known
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.observe import AccessLog, DecisionLog
 from ztproxy.observe.status import (

@@ -16,7 +16,7 @@ from ztproxy.config.values import Address
 
 if TYPE_CHECKING:
     from ztproxy.admin.fleet import IssuersRefreshed
-    from ztproxy.identity.refreshing import Refreshed
+    from ztproxy.identity.issuers.refreshing import Refreshed
 
 TIMEOUT = 60.0
 """Seconds: a fetch under way is waited for, and then the one that was asked for."""

@@ -11,13 +11,13 @@ from ztproxy.config.routes import Route
 from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.config.workload_checks import accepted
-from ztproxy.identity.authorities import der_of, read_authorities
-from ztproxy.identity.binding import joined
+from ztproxy.identity.certificates.authorities import der_of, read_authorities
+from ztproxy.identity.certificates.workloads import Workloads
 from ztproxy.identity.challenge import BEARER, Schemes
 from ztproxy.identity.errors import IdentityConfigError
-from ztproxy.identity.metadata import is_https
+from ztproxy.identity.issuers.metadata import is_https
 from ztproxy.identity.sessions.cross_site import Crossing, crossing
-from ztproxy.identity.workloads import Workloads
+from ztproxy.identity.tokens.binding import joined
 from ztproxy.spiffe.workload import Workload
 
 

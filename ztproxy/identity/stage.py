@@ -8,34 +8,34 @@ from typing import Any, Self
 
 from ztproxy.config.settings import Settings
 from ztproxy.config.spiffe_ids import SCHEME
-from ztproxy.identity.authority import Authority
-from ztproxy.identity.bearers import Bearers
-from ztproxy.identity.binding import objection
-from ztproxy.identity.bundle_keys import svid_issuers
+from ztproxy.identity.certificates.fitness import fit
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.configured import ConfiguredIssuer
 from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.discovery import MetadataStore
-from ztproxy.identity.exchanging import exchangers_of
-from ztproxy.identity.fitness import fit
-from ztproxy.identity.issuers import KeyStore
-from ztproxy.identity.kept import Clock, Kept
-from ztproxy.identity.known import summary as revocation_summary
-from ztproxy.identity.listeners import Knowledge, knowledge_of
+from ztproxy.identity.exchange.building import exchangers_of
+from ztproxy.identity.exchange.exchanger import Exchanger
+from ztproxy.identity.issuers.configured import ConfiguredIssuer
+from ztproxy.identity.issuers.discovery import MetadataStore
+from ztproxy.identity.issuers.kept import Clock, Kept
+from ztproxy.identity.issuers.key_store import KeyStore
+from ztproxy.identity.issuers.refreshing import Refreshed
 from ztproxy.identity.login.building import login_issuers
 from ztproxy.identity.login.service import Logins
-from ztproxy.identity.possession import Possession
-from ztproxy.identity.proving import possession_of
-from ztproxy.identity.refreshing import Refreshed
-from ztproxy.identity.revocation import Revocation
+from ztproxy.identity.proofs.building import possession_of
+from ztproxy.identity.proofs.possession import Possession
+from ztproxy.identity.revocation.authority import Authority
+from ztproxy.identity.revocation.known import summary as revocation_summary
+from ztproxy.identity.revocation.listeners import Knowledge, knowledge_of
+from ztproxy.identity.revocation.standing import Verdict
+from ztproxy.identity.revocation.verdicts import Revocation
 from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
-from ztproxy.identity.standing import Verdict
-from ztproxy.identity.token_exchange import Exchanger
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, malformed, under_scheme
-from ztproxy.identity.trusted import TrustedIssuer
+from ztproxy.identity.tokens.bearers import Bearers
+from ztproxy.identity.tokens.binding import objection
+from ztproxy.identity.tokens.bundle_keys import svid_issuers
+from ztproxy.identity.tokens.trusted import TrustedIssuer
+from ztproxy.identity.tokens.unverified import MAXIMUM_TOKEN, malformed, under_scheme
 from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
 from ztproxy.spiffe.workload import Workload
 

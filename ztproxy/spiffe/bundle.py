@@ -56,7 +56,7 @@ def of(authorities: Iterable[x509.Certificate], keys: Iterable[Mapping[str, Any]
 def _signing(jwk: Mapping[str, Any]) -> dict[str, Any]:
     """The JWK of a JWT-SVID's signer as that of any other: what it is for was said by `jwt-svid` (JWT-SVID §6.1).
 
-    Which of its members are sound is judged where all keys are (`identity/keys.py`).
+    Which of its members are sound is judged where all keys are (`identity/issuers/keys.py`).
     """
     return {name: value for name, value in jwk.items() if name != "use"}
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ztproxy.edge.binding import BindError
-from ztproxy.identity.refreshing import Refreshing
+from ztproxy.identity.issuers.refreshing import Refreshing
 from ztproxy.observe.fleet import WorkerLine
 from ztproxy.observe.snapshot import Gathered
 from ztproxy.workers.backoff import Backoff

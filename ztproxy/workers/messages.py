@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from ztproxy.admin.sessions import Forgetting, Listing, Revoking
-from ztproxy.identity.refreshing import Refreshing
+from ztproxy.identity.issuers.refreshing import Refreshing
 from ztproxy.spiffe.workload import Workload
 
 Question = Literal["ping", "status", "snapshot", "unready"]

@@ -15,7 +15,7 @@ from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, placed
 from ztproxy.config.spiffe_ids import SCHEME
 from ztproxy.edge.binding import BindError
-from ztproxy.identity.refreshing import Refreshed
+from ztproxy.identity.issuers.refreshing import Refreshed
 from ztproxy.observe.fleet import Reloads, WorkerLine
 from ztproxy.spiffe.errors import SpiffeError
 from ztproxy.workers.fleet import Workers

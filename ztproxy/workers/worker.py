@@ -21,7 +21,7 @@ from ztproxy.admin.sessions import Forgetting, Lines, Listing, Revoked, Revoking
 from ztproxy.config.loading import ConfigError, parse
 from ztproxy.edge.descriptors import raise_limit
 from ztproxy.generation import Generation
-from ztproxy.identity.refreshing import Refreshed, Refreshing
+from ztproxy.identity.issuers.refreshing import Refreshed, Refreshing
 from ztproxy.observe import Metrics
 from ztproxy.observe.lag import LoopLag
 from ztproxy.parts import StartError

@@ -13,8 +13,8 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from ztproxy.config.login import Login
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login.transaction import Transaction
-from ztproxy.identity.metadata import Metadata
 
 CALLBACK = "/.well-known/ztproxy/callback"
 """Where the issuer sends the browser back to, on the host that it came from."""

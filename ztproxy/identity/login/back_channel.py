@@ -15,7 +15,7 @@ from ztproxy.identity.login.context import Context, LoginIssuer
 from ztproxy.identity.login.id_token import is_time
 from ztproxy.identity.login.navigation import values
 from ztproxy.identity.login.once import first_time
-from ztproxy.identity.tokens import LOGOUT_KINDS, MAXIMUM_TOKEN, UnverifiedToken, is_name, take_apart
+from ztproxy.identity.tokens.unverified import LOGOUT_KINDS, MAXIMUM_TOKEN, UnverifiedToken, is_name, take_apart
 from ztproxy.model import Answer, Arrived, Met, Reason, Refusal, WithContent
 from ztproxy.store.records import RecordsUnavailableError
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 from ztproxy.config.settings import Settings
-from ztproxy.identity.authorities import trust_in
-from ztproxy.identity.client_authentication import ClientAuthentication
-from ztproxy.identity.discovery import MetadataStore
+from ztproxy.identity.certificates.authorities import trust_in
 from ztproxy.identity.errors import IdentityConfigError
-from ztproxy.identity.fetching import Fetcher
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.client_authentication import ClientAuthentication
+from ztproxy.identity.issuers.discovery import MetadataStore
+from ztproxy.identity.issuers.fetching import Fetcher
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.login.context import LoginIssuer
 from ztproxy.identity.login.grants import Endpoints
-from ztproxy.identity.trusted import TrustedIssuer
+from ztproxy.identity.tokens.trusted import TrustedIssuer
 
 
 def login_issuers(

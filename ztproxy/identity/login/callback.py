@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login import authorization, transaction
 from ztproxy.identity.login.answers import away, failed
 from ztproxy.identity.login.arriving import arrive, begin, too_weak, unavailable
@@ -20,7 +21,6 @@ from ztproxy.identity.login.id_token import Awaited, Unsound
 from ztproxy.identity.login.made import known, session
 from ztproxy.identity.login.once import first_time
 from ztproxy.identity.login.transaction import LIFETIME, Transaction
-from ztproxy.identity.metadata import Metadata
 from ztproxy.model import Answer, Arrived, Reason, Refusal, StepUp
 from ztproxy.store.records import RecordsUnavailableError
 

@@ -6,11 +6,11 @@ import msgspec
 
 from ztproxy.config.login import Login
 from ztproxy.config.routes import Route
-from ztproxy.identity.discovery import MetadataStore
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.discovery import MetadataStore
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.login.grants import Endpoints
 from ztproxy.identity.sessions.service import Sessions
-from ztproxy.identity.trusted import TrustedIssuer
+from ztproxy.identity.tokens.trusted import TrustedIssuer
 from ztproxy.model import Arrived, StepUp
 from ztproxy.store.records import Records
 from ztproxy.store.ring import Ring

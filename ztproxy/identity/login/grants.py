@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from ztproxy.identity.client_authentication import ClientAuthentication
-from ztproxy.identity.fetching import Answer, Fetcher, FetchError
+from ztproxy.identity.issuers.client_authentication import ClientAuthentication
+from ztproxy.identity.issuers.fetching import Answer, Fetcher, FetchError
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login.authorization import printable
-from ztproxy.identity.metadata import Metadata
 from ztproxy.identity.strict_json import MalformedError, read_object
-from ztproxy.identity.tokens import MAXIMUM_TOKEN
+from ztproxy.identity.tokens.unverified import MAXIMUM_TOKEN
 
 MOST_AT_ONCE = 32
 """Requests to one issuer's endpoints that may be under way."""

@@ -12,9 +12,9 @@ import msgspec
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 
-from ztproxy.identity.claims import Expected, accept
-from ztproxy.identity.tokens import MAXIMUM_TOKEN, is_name, take_apart
-from ztproxy.identity.trusted import TrustedIssuer
+from ztproxy.identity.tokens.claims import Expected, accept
+from ztproxy.identity.tokens.trusted import TrustedIssuer
+from ztproxy.identity.tokens.unverified import MAXIMUM_TOKEN, is_name, take_apart
 from ztproxy.model import Refusal, Token
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login.context import LoginIssuer
 from ztproxy.identity.login.grants import Away, Tokens
 from ztproxy.identity.login.id_token import Awaited, Unsound, verify
-from ztproxy.identity.metadata import Metadata
 from ztproxy.identity.sessions.session import Session
 from ztproxy.model import Token
 from ztproxy.page import person

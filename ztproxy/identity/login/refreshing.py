@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login.context import Context, LoginIssuer
 from ztproxy.identity.login.grants import Away, GrantDenied, Tokens
 from ztproxy.identity.login.id_token import Awaited, Unsound
 from ztproxy.identity.login.made import further, known, times
-from ztproxy.identity.metadata import Metadata
 from ztproxy.identity.sessions.refreshing import REFRESH_TIME, IssuerAway, Refreshed, RefreshRefused
 from ztproxy.identity.sessions.session import Session
 from ztproxy.model import Refusal

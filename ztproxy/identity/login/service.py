@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from ztproxy.config.settings import Settings
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.login import authorization, back_channel, central_request, handover, interrupted, logout
 from ztproxy.identity.login.answers import not_here
 from ztproxy.identity.login.back_channel import BackChannel

@@ -1,12 +1,12 @@
 """Sending a browser to log in: at the issuer, or at the central login host where there is one."""
 
+from ztproxy.identity.issuers.metadata import Metadata
 from ztproxy.identity.login import central_request, just_done
 from ztproxy.identity.login.answers import away, failed, redirect
 from ztproxy.identity.login.authorization import request_url
 from ztproxy.identity.login.context import Context, LoginIssuer
 from ztproxy.identity.login.returning import START
 from ztproxy.identity.login.transaction import For, begun, remembered
-from ztproxy.identity.metadata import Metadata
 from ztproxy.model import Answer, Arrived, Fields, Refusal, StepUp
 
 _CIRCLE = (

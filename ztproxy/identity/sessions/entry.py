@@ -1,7 +1,7 @@
 """What one process knows of a session, and for how long it may go by that without asking the store."""
 
-from ztproxy.identity.groups import GroupMapping
 from ztproxy.identity.sessions.session import Session, name_of, token_of
+from ztproxy.identity.tokens.groups import GroupMapping
 from ztproxy.model import Token
 from ztproxy.store.records import Record
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ztproxy.config.sessions import Sessions as SessionSettings
-from ztproxy.identity.groups import GroupMapping
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.login.navigation import navigates
 from ztproxy.identity.sessions import cookie
 from ztproxy.identity.sessions.counting import OpenSessions
@@ -23,6 +22,7 @@ from ztproxy.identity.sessions.sealed import NAMED, SealedSessions
 from ztproxy.identity.sessions.session import MAXIMUM_SESSION, Found, Session, encode
 from ztproxy.identity.sessions.streams import Streams
 from ztproxy.identity.sessions.upkeep import Upkeep
+from ztproxy.identity.tokens.groups import GroupMapping
 from ztproxy.model import Arrived, Fields, Reason, Refusal, Token
 from ztproxy.store.records import RecordsUnavailableError
 from ztproxy.store.ring import Ring

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ztproxy.identity.groups import NOWHERE, GroupMapping
+from ztproxy.identity.tokens.groups import NOWHERE, GroupMapping
 from ztproxy.model import Token
 
 KIND = b"s"

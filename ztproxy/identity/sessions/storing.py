@@ -7,9 +7,9 @@ from ztproxy.config import secrets
 from ztproxy.config.sessions import Sessions as SessionSettings
 from ztproxy.config.settings import Settings
 from ztproxy.identity.errors import IdentityConfigError
-from ztproxy.identity.groups import mappings_of
-from ztproxy.identity.kept import Clock
+from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.sessions.service import Sessions
+from ztproxy.identity.tokens.groups import mappings_of
 from ztproxy.store.records import Records
 from ztproxy.store.records_memory import MemoryRecords
 from ztproxy.store.records_redis import RedisRecords

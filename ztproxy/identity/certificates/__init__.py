@@ -1,0 +1,1 @@
+"""Client certificates: what they say, and whether they count."""

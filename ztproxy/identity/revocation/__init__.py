@@ -1,0 +1,1 @@
+"""Which certificates were revoked, by lists and responders, and how old that knowledge is."""

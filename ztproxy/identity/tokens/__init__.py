@@ -1,0 +1,1 @@
+"""Bearer tokens: verified, looked up, bound."""
