@@ -49,6 +49,7 @@ MODULES = (
     "identity/proofs/possession.py",
     "identity/proofs/replays_machine.py",
     "identity/revocation/verdicts.py",
+    "identity/basis.py",
     "identity/stage.py",
     "identity/certificates/workloads.py",
     "limits/bucket.py",

@@ -1,203 +1,29 @@
 """Who asks: the stage that turns a `Routed` into an `Identified`, or says why not."""
 
-import asyncio
 import hashlib
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
 
-from ztproxy.config.settings import Settings
-from ztproxy.config.spiffe_ids import SCHEME
+from ztproxy.identity.basis import Basis
 from ztproxy.identity.certificates.fitness import fit
 from ztproxy.identity.challenge import challenged
-from ztproxy.identity.demands import Demands, demands_of
-from ztproxy.identity.exchange.building import exchangers_of
-from ztproxy.identity.exchange.exchanger import Exchanger
-from ztproxy.identity.issuers.configured import ConfiguredIssuer
-from ztproxy.identity.issuers.discovery import MetadataStore
-from ztproxy.identity.issuers.kept import Clock, Kept
-from ztproxy.identity.issuers.key_store import KeyStore
-from ztproxy.identity.issuers.refreshing import Refreshed
-from ztproxy.identity.login.building import login_issuers
-from ztproxy.identity.login.service import Logins
-from ztproxy.identity.proofs.building import possession_of
-from ztproxy.identity.proofs.possession import Possession
-from ztproxy.identity.revocation.authority import Authority
-from ztproxy.identity.revocation.known import summary as revocation_summary
-from ztproxy.identity.revocation.listeners import Knowledge, knowledge_of
+from ztproxy.identity.demands import Demands
 from ztproxy.identity.revocation.standing import Verdict
-from ztproxy.identity.revocation.verdicts import Revocation
-from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
-from ztproxy.identity.tokens.bearers import Bearers
 from ztproxy.identity.tokens.binding import objection
-from ztproxy.identity.tokens.bundle_keys import svid_issuers
-from ztproxy.identity.tokens.trusted import TrustedIssuer
 from ztproxy.identity.tokens.unverified import MAXIMUM_TOKEN, malformed, under_scheme
-from ztproxy.model import Arrived, Certificate, Identified, Meet, Met, Reason, Refusal, Right, Routed, Token
-from ztproxy.spiffe.workload import Workload
+from ztproxy.model import Arrived, Certificate, Identified, Met, Reason, Refusal, Right, Routed, Token
 
 _BEARER = "bearer"
 """What the token is noted under."""
+_MISSING = Refusal(Reason.TOKEN_MISSING)
 _Presented = tuple[bytes, bytes, bool]
 """A token, its SHA-256, and whether it came under the scheme DPoP."""
-SYSTEM_CLOCK = Clock(wall=time.time, monotonic=time.monotonic)
 
 
-class Identity:
-    """Certificates and tokens of every request. Make one with `build`."""
-
-    def __init__(
-        self,
-        demands: Mapping[str, Demands],
-        knowledge: Knowledge,
-        issuers: Mapping[str, ConfiguredIssuer],
-        bearers: Bearers,
-        clock: Clock,
-        *,
-        possession: Possession | None = None,
-        sessions: Sessions | None = None,
-        logins: Logins | None = None,
-        exchangers: Mapping[str, Exchanger] | None = None,
-    ) -> None:
-        self._demands = demands
-        self._knowledge = knowledge
-        self._revocation = knowledge.listeners
-        self._issuers = issuers
-        self._stores = [one.keys for one in issuers.values() if one.verifies]
-        self.metadata = {name: one.metadata for name, one in issuers.items()}
-        """What each issuer says about itself, by its name."""
-        self._bearers = bearers
-        self._clock = clock
-        self._possession = possession
-        self.sessions = sessions
-        """None where nobody logs in."""
-        self._logins = logins
-        self.exchangers: Mapping[str, Exchanger] = exchangers or {}
-        """By route whose upstream gets a token of its own."""
-
-    @classmethod
-    def build(cls, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, workload: Workload | None = None) -> Self:
-        """Read all trust that the configuration names; nothing is fetched yet. Raises `IdentityConfigError`."""
-        demands = demands_of(settings, workload)
-        logging_in = {login.issuer for login in settings.login}
-        configured = {
-            issuer.issuer: ConfiguredIssuer(issuer, settings.state, clock, logs_in=issuer.issuer in logging_in)
-            for issuer in settings.issuers
-            if not issuer.issuer.startswith(SCHEME)
-        }
-        issuers = {name: one.trusted() for name, one in configured.items()} | svid_issuers(settings, workload)
-        metadata = {name: one.metadata for name, one in configured.items()}
-        sessions = storing.build(settings, clock)
-        return cls(
-            demands,
-            knowledge_of(settings, clock),
-            configured,
-            Bearers(issuers),
-            clock,
-            possession=possession_of(settings, clock.wall),
-            sessions=sessions,
-            logins=None if sessions is None else _logins(settings, issuers, metadata, sessions, clock),
-            exchangers=exchangers_of(settings, metadata, clock),
-        )
-
-    async def start(self) -> None:
-        """Take up what was saved and begin to fetch; does not wait for any issuer."""
-        for one in self._kept():
-            if not one.taken_over:
-                one.load()
-        for issuer in self._issuers.values():
-            issuer.start()
-        self._knowledge.start()
-
-    def take_over(self, previous: "Identity") -> None:
-        """Go on with what is known of issuers that are the same, and with used proofs; tokens are judged anew."""
-        if self._possession is not None and previous._possession is not None:  # noqa: SLF001 - one of its own kind
-            self._possession.take_over(previous._possession, self._clock.wall())  # noqa: SLF001 - likewise
-        known = previous._issuers  # noqa: SLF001 - likewise
-        for name, issuer in self._issuers.items():
-            if before := known.get(name):
-                issuer.take_over(before)
-        self._knowledge.take_over(previous._knowledge)  # noqa: SLF001 - likewise
-        if self.sessions is not None and previous.sessions is not None:
-            self.sessions.take_over(previous.sessions)
-
-    async def close(self) -> None:
-        """Stop fetching and looking at files."""
-        await self._knowledge.close()
-        for issuer in self._issuers.values():
-            await issuer.close()
-        for exchanger in self.exchangers.values():
-            await exchanger.close()
-        if self._possession is not None:
-            await self._possession.replays.close()
-        if self.sessions is not None:
-            await self.sessions.close()
-
-    async def refresh(self, issuer: str | None = None) -> Sequence[Refreshed]:
-        """Ask every issuer now, or one by its name, and wait for the answers: at the operator's word.
-
-        A key that an issuer does not hold any more is gone with the tokens that it verified.
-        """
-        asked = [one for name, one in self._issuers.items() if issuer in (None, name)]
-        found = await asyncio.gather(*(one.refresh() for one in asked))
-        for one in found:
-            self._bearers.forget_said(one.issuer)
-        return found
-
-    def follow(self, serving: "Identity") -> None:
-        """Go by what is known of issuers where requests are served now; for one that ends what it began."""
-        for name, issuer in self._issuers.items():
-            if newer := serving._issuers.get(name):  # noqa: SLF001 - one of its own kind
-                issuer.take_over(newer)
-
-    def summary(self) -> Iterator[str]:
-        """What is trusted and how current it is, for the start-up summary."""
-        now = self._clock.wall()
-        yield from revocation_summary(self._knowledge.authorities.values(), now)
-        for store in self._stores:
-            yield store.summary(now)
-
-    def _kept(self) -> Iterator[Kept[Any]]:
-        """All that is kept of issuers."""
-        for issuer in self._issuers.values():
-            yield from issuer.kept
-
-    @property
-    def stores(self) -> Sequence[KeyStore]:
-        """The keys of each issuer."""
-        return self._stores
-
-    @property
-    def revocation(self) -> Mapping[str, Revocation]:
-        """By listener that knows anything about revoked certificates."""
-        return self._revocation
-
-    @property
-    def possession(self) -> Possession | None:
-        """How proofs are judged, where they are understood."""
-        return self._possession
-
-    @property
-    def authorities(self) -> Collection[Authority]:
-        """Whose revoked certificates are known."""
-        return self._knowledge.authorities.values()
-
-    def unready(self) -> Iterator[str]:
-        """Issuers whose tokens cannot be verified because no keys of theirs are known, and the like of authorities."""
-        now = self._clock.wall()
-        for store in self._stores:
-            if now >= store.usable_until:
-                yield f"issuer {store.issuer}: no usable keys" + (f" ({store.last_failure})" if store.failures else "")
-        for revocation in self._revocation.values():
-            yield from revocation.unready()
-
-    @property
-    def reserved(self) -> Mapping[str, Meet]:
-        """The reserved paths that belong to this stage."""
-        return {} if self._logins is None else self._logins.reserved
+class Identity(Basis):
+    """Certificates, tokens and sessions of every request. Make one with `build`."""
 
     async def rejudge(self, rights: Sequence[Right], now: float) -> Sequence[Refusal | None]:
         """Of each right to an open stream: why it counts no more, None where it does.
@@ -311,7 +137,7 @@ class Identity:
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
         met: Met = refusal
-        if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
+        if refusal is _MISSING and self._logins is not None and demands.login is not None:
             met = await self._logins.required(routed)
         return self._challenged(met, routed.arrived, demands) if isinstance(met, Refusal) else met
 
@@ -358,9 +184,9 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     if len(values) > 1:
         return malformed("There is more than one Authorization field.")
     if not demands.issuers:
-        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+        return _MISSING if demands.token else None
     if not values:
-        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+        return _MISSING if demands.token else None
     noted: tuple[tuple[bytes, ...], _Presented] | None = arrived.notes.get(_BEARER)
     if noted is not None and noted[0] is values:
         return noted[1]
@@ -368,19 +194,9 @@ def _presented(arrived: Arrived, demands: Demands) -> _Presented | Refusal | Non
     if presented is None and demands.schemes.proofs:
         presented, proven = under_scheme(values[0], b"dpop"), True
     if presented is None:
-        return Refusal(Reason.TOKEN_MISSING) if demands.token else None
+        return _MISSING if demands.token else None
     if len(presented) > MAXIMUM_TOKEN:
         return malformed(f"The token is longer than {MAXIMUM_TOKEN} octets.")
     found = (presented, hashlib.sha256(presented).digest(), proven)
     arrived.notes[_BEARER] = (values, found)  # for those very values and no others
     return found
-
-
-def _logins(
-    settings: Settings,
-    issuers: Mapping[str, TrustedIssuer],
-    metadata: Mapping[str, MetadataStore],
-    sessions: Sessions,
-    clock: Clock,
-) -> Logins:
-    return Logins.build(settings, login_issuers(settings, issuers, metadata, clock), sessions, clock)
