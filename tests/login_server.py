@@ -347,7 +347,8 @@ class LoginWorld(World):
         names = [op.url for op in ops]
         routes = [self.route("app", hosts=["app.test"], issuers=names, login=names[0])]
         sections = {"login": [self.login(op, **(login or {})) for op in ops], "routes": routes} | options
-        settings = self.settings([self.trust(op) for op in ops], **sections)
+        issuers = sections.pop("issuers", None) or [self.trust(op) for op in ops]
+        settings = self.settings(issuers, **sections)
         return Gateway(self, await self.build(settings), settings)
 
     def browser(self, gateway: Gateway) -> Browser:

@@ -150,3 +150,18 @@ async def test_userinfo_about_another_person(world, op):
     op.given = {"id_token": ABSENT}
     op.refresh_tokens[(await session_of(browser)).refresh_token] = "good"
     assert isinstance(await refreshed(world, browser), RefreshRefused)
+
+
+async def test_groups_and_roles_are_those_of_the_claims_now(world, op):
+    issuer = world.trust(op, groups={"claim": "teams", "roles": {"editor": ["staff"]}})
+    routes = [world.route("app", hosts=["app.test"], issuers=[op.url], login=op.url)]
+    browser = world.browser(await world.gateway(op, issuers=[issuer], routes=routes))
+    op.person = op.person | {"teams": ["staff"]}
+    await browser.get(PAGE)
+    token = browser.gateway.policy.asked[-1].token
+    assert (token.groups, token.roles) == (("staff",), ("editor",))
+    op.person = op.person | {"teams": ["others"]}
+    world.clock.advance(601)
+    await browser.get(PAGE)
+    token = browser.gateway.policy.asked[-1].token
+    assert (token.groups, token.roles) == (("others",), ())

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 
 from tests.issuer_server import World
@@ -428,6 +429,11 @@ async def test_what_is_no_proof(world, identity, proof):
     assert (await refused(world, identity, proof))[0] is Reason.PROOF_INVALID
 
 
+async def test_a_proof_without_bound(world, identity):
+    reason, detail = await refused(world, identity, world.holder.proof(world.token, padding="x" * 8192))
+    assert (reason, "longer than 8192 octets" in detail) == (Reason.PROOF_INVALID, True)
+
+
 async def test_members_that_stand_twice_and_deep_nesting(world, identity):
     head, _, _ = world.holder.proof(world.token).split(b".")
     for payload in (b'{"jti":"a","jti":"b"}', b"[" * 1000 + b"]" * 1000, b'"text"', b'{"jti":"a"'):
@@ -456,8 +462,15 @@ async def test_keys_that_are_remembered_are_bounded(world, identity):
     await ask(world, identity, world.holder.proof(world.token))
     (key,) = possession._keys.values()
     for number in range(5000):
-        possession._remember(b"%d" % number, key)
-    assert len(possession._keys) == 4096
+        possession._remember(b"%d" % number, msgspec.structs.replace(key, thumbprint=f"{number}"))
+    assert len(possession._keys) == len(possession._headers) == 4096
+
+
+async def test_a_client_that_spells_its_key_anew_each_time_takes_nobody_s_place(world, identity):
+    for number in range(20):
+        proof = world.holder.proof(world.token, header={"kid": f"{number}"})
+        assert isinstance(await ask(world, identity, proof), Identified)
+    assert len(identity.possession._keys) == len(identity.possession._headers) == 1
 
 
 def test_keys_of_the_tests_are_distinct():

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.pki import DAY, Authority, new_key, now
 from tests.revoking import ROOT, Revoking, settle, turn
-from ztproxy.identity import published_list
+from ztproxy.identity import IdentityConfigError, published_list
 from ztproxy.identity.pointers import permitted
 from ztproxy.model import Reason, Refusal
 
@@ -349,6 +349,62 @@ async def test_an_authority_of_which_nothing_was_ever_had_keeps_the_proxy_from_b
     allowed = await world.knowing(crl_urls=[world.publisher.url("/none.crl")], on_unknown="allow")
     await settle(allowed)
     assert list(allowed.unready()) == []
+
+
+async def test_a_clock_that_was_wrong_keeps_nothing_from_being_asked(world):
+    url = world.publisher.publish("/ca.crl", ROOT.crl())
+    world.clock.advance(86400 * 300)
+    identity = await world.knowing(crl_urls=[url])
+    await settle(identity)
+    assert "out of date" in the_list(identity).backoff.last_failure
+    world.clock.wall -= 86400 * 300
+    world.clock.monotonic += 300
+    world.publisher.publish("/ca.crl", ROOT.crl(LEAF, number=2))
+    await turn(identity)
+    assert await world.judge(identity, LEAF) is REVOKED
+    assert await world.judge(identity, OTHER) == "good"
+
+
+async def test_a_list_that_is_over_is_asked_for_without_its_tag(world):
+    """Whoever answers that nothing has changed would keep it from us for ever."""
+    world.publisher.tagged = True
+    url = world.publisher.publish("/ca.crl", ROOT.crl())
+    identity = await world.knowing(crl_urls=[url])
+    await settle(identity)
+    assert the_list(identity).known.tag is not None
+    world.clock.advance(86400 * 2)
+    await turn(identity)
+    assert the_list(identity).backoff.failures == 1
+    assert the_list(identity).known.tag is None
+
+
+async def test_what_a_server_says_forges_no_line_of_the_log(world, caplog):
+    async def forge(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 5000 + b"\0\n2026-11-26 INFO all is well\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(forge, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        identity = await world.knowing(crl_urls=[f"http://127.0.0.1:{port}/x"])
+        await settle(identity)
+    said = the_list(identity).backoff.last_failure
+    assert said.isprintable()
+    assert len(said) < 400
+    assert "\n" not in caplog.messages[-1]
+
+
+async def test_authorities_that_leave_open_what_is_meant_stop_the_start(world):
+    twice = [
+        {"authority": world.root.write(world.folder, name), "crl_urls": [world.publisher.url("/x")]}
+        for name in ("one", "two")
+    ]
+    with pytest.raises(IdentityConfigError, match="another entry is about the same authority"):
+        await world.build(world.asking(*twice))
+    leaf, _ = LEAF.write(world.folder, "leaf")
+    with pytest.raises(IdentityConfigError, match="no authority's"):
+        await world.knowing(authority=leaf, crl_urls=[world.publisher.url("/x")])
 
 
 async def test_closing_leaves_nothing_behind(world):

@@ -374,6 +374,22 @@ async def test_a_server_of_another_authority_is_not_asked_over_https(world, tmp_
     assert "certificate" in asked_of(identity).backoff.last_failure.lower()
 
 
+async def test_a_clock_that_was_wrong_keeps_nothing_from_being_asked(world, responder):
+    """Answers made for a time ahead of ours do not stay for ever."""
+    world.clock.advance(20 * 3600)
+    identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")])
+    assert await world.judge(identity, LEAF) == "good"
+    await settle(identity)
+    world.clock.wall -= 20 * 3600
+    responder.revoke(LEAF)
+    at_once(world, identity, LEAF)
+    world.clock.advance(3600)
+    at_once(world, identity, LEAF)
+    await settle(identity)
+    assert await world.judge(identity, LEAF) is REVOKED
+    assert responder.questions == 2
+
+
 async def test_closing_leaves_nothing_behind(world):
     world.publisher.handlers["/ocsp"] = world.publisher.hang
     identity = await world.knowing(ocsp_urls=[world.publisher.url("/ocsp")], wait="1ms")

@@ -112,6 +112,9 @@ async def test_a_bound_token_needs_its_certificate(tmp_path, world, issuer):
         {"x5t#S256": "é"},
         {"x5t#S256": "AAAA"},
         {"x5t#S256": "A" * 43, "jkt": "x"},
+        {"kid": "A" * 43},
+        {"x5t#S512": "A" * 43},
+        {"jkt": "A" * 43, "kid": "A" * 43},
     ],
 )
 async def test_a_binding_that_cannot_be_checked_does_not_hold(world, issuer, identity, binding):

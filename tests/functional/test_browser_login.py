@@ -43,6 +43,17 @@ async def sign_out(person, host):
         await person.page.click('button[name="logout"]')  # the provider asks too
 
 
+async def forget(person, host):
+    """As if all that the host keeps in the browser had ended by its time."""
+    for cookie in await person.context.cookies(host):
+        await person.context.clear_cookies(name=cookie["name"], domain=cookie["domain"])
+
+
+async def some_time_later(person):
+    """Nobody who was just logged in is sent there again at once (`just_done.py`); people take longer than a test."""
+    await person.context.clear_cookies(name=f"{SESSION}-done")
+
+
 async def session_of(person, host):
     return (await person.cookies(host)).get(SESSION)
 
@@ -70,8 +81,8 @@ async def test_a_form_that_the_login_interrupted_is_sent_after_it(tmp_path):
         await person.open(f"{sites.app}/form")
         await log_in(person, ALICE)
         await person.fill(note="half an hour's work, “quoted” & <b>bold</b>")
-        await person.context.clear_cookies(name=SESSION)
-        await provider_forgets(person, provider)
+        await forget(person, sites.app)
+        await forget(person, provider.issuer)
         await person.press("Save")
         assert person.url.startswith(provider.issuer)
         await log_in(person, ALICE)
@@ -81,12 +92,6 @@ async def test_a_form_that_the_login_interrupted_is_sent_after_it(tmp_path):
         await person.page.wait_for_url(f"{sites.app}/saved")
         [saved] = [seen for seen in sites.seen if "form" in seen]
         assert saved["form"] == {"note": "half an hour's work, “quoted” & <b>bold</b>"}
-
-
-async def provider_forgets(person, provider):
-    """End the person's session at the provider, so that it asks who they are."""
-    for cookie in await person.context.cookies(provider.issuer):
-        await person.context.clear_cookies(name=cookie["name"], domain=cookie["domain"])
 
 
 async def test_sign_out_ends_both_sessions_and_the_back_button_shows_nothing(tmp_path):
@@ -150,6 +155,7 @@ async def test_one_login_host_for_two_applications(tmp_path):
         values = {host: (await session_of(person, host))["value"] for host in (sites.app, sites.other)}
         assert len(set(values.values())) == 2
         await sign_out(person, sites.other)
+        await some_time_later(person)
         await person.open(f"{sites.app}/a")
         assert person.url.startswith(provider.issuer)
 
@@ -177,11 +183,12 @@ async def test_claims_are_refreshed_and_the_provider_ends_sessions(tmp_path):
             while "administrators only" in await person.text():
                 await person.open(f"{sites.app}/admin/users")
         assert person.url == f"{sites.app}/admin/users"
-        before = await session_of(person, sites.app)
-        await provider.back_channel_logout("gateway", BOB.name)
-        async with asyncio.timeout(30):
-            while (await session_of(person, sites.app)) == before:
-                await person.open(f"{sites.app}/")
+        await some_time_later(person)
+        await person.open(f"{provider.issuer}/session/end")
+        await person.page.click('button[name="logout"]')
+        await person.page.wait_for_url(f"{provider.issuer}/session/end/success*")
+        await person.open(f"{sites.app}/")
+        assert person.url.startswith(provider.issuer)
 
 
 async def test_scripts_are_told_and_not_sent_away(tmp_path):
@@ -198,7 +205,7 @@ async def test_scripts_are_told_and_not_sent_away(tmp_path):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_our_pages_can_be_used_by_everybody(tmp_path, dark):
     theme = "dark" if dark else "light"
-    async with world(tmp_path) as (sites, provider, browser):
+    async with world(tmp_path) as (sites, _provider, browser):
         person = await browser.person(dark=dark)
         await person.open(f"{sites.app}{OWN}/callback?error=access_denied&error_description=<b>You+refused</b>&state=x")
         await looked_at(person, f"login-failed-{theme}")
@@ -211,10 +218,23 @@ async def test_our_pages_can_be_used_by_everybody(tmp_path, dark):
         await person.page.keyboard.press("Tab")
         await sign_out(person, sites.app)
         await looked_at(person, f"signed-out-{theme}")
-        await provider.stop()
-        away = await browser.person(dark=dark)
-        await away.open(f"{sites.app}/")
-        await away.screenshot(f"issuer-away-{theme}")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_nobody_can_log_in_while_the_issuer_was_never_there(tmp_path, dark):
+    authority, port = Authority.new("Browser Login Root"), free_port()
+    provider = OpenIdProvider(tmp_path, authority, applications(port))
+    async with (
+        SingleSignOn(tmp_path, provider, authority, port, SECOND_FACTOR) as sites,
+        Browser(tmp_path, authority) as browser,
+    ):
+        person = await browser.person(dark=dark)
+        response = await person.open(f"{sites.app}/")
+        assert (response.status, person.url) == (503, f"{sites.app}/")
+        await looked_at(person, f"issuer-away-{'dark' if dark else 'light'}")
+        async with provider, asyncio.timeout(60):
+            while not person.url.startswith(provider.issuer):
+                await person.open(f"{sites.app}/")
 
 
 async def looked_at(person, name):

@@ -76,10 +76,11 @@ async def test_they_share_round_trips(make, client):
 async def test_what_is_kept_tells_nothing_and_ends(make, client):
     await make(lasting=65.0).use(name(7), NOW, 0.0)
     keys = sorted(client.keys())
-    assert keys == [f"ztproxy:proofs:65000:{name(7).hex()}", "ztproxy:proofs:65000:since"]
-    assert 64_000 < client.pttl(keys[0]) <= 65_000
+    assert keys == [f"ztproxy:proofs:{name(7).hex()}", "ztproxy:proofs:lasting", "ztproxy:proofs:since:65000"]
+    assert 60_000 < client.pttl(keys[0]) <= 65_000
     assert client.get(keys[0]) == ""
-    assert abs(int(client.get(keys[1])) - time.time()) < 5
+    assert client.get(keys[1]) == "65000"
+    assert abs(int(client.get(keys[2])) - time.time()) < 5
 
 
 async def test_a_server_that_lost_its_data_takes_nothing_from_before(make, client):
@@ -95,6 +96,17 @@ async def test_one_that_remembered_less_long_is_not_gone_on_with(make):
     made_at = time.time() - 20
     await make(lasting=15.0).use(name(1), made_at, 0.0)
     assert await make(lasting=65.0).use(name(1), made_at, 0.0) is Use.UNKNOWN
+
+
+async def test_machines_that_need_it_for_different_times_share_it_for_the_longest(make, client):
+    """As while a change of the times goes through a fleet."""
+    short, long = make(lasting=15.0), make(lasting=65.0)
+    assert await short.use(name(1), NOW, 0.0) is Use.FIRST
+    assert client.pttl(f"ztproxy:proofs:{name(1).hex()}") <= 15_000
+    assert await long.use(name(1), NOW, 0.0) is Use.REPEATED
+    assert await short.use(name(2), NOW, 0.0) is Use.FIRST
+    assert client.pttl(f"ztproxy:proofs:{name(2).hex()}") > 60_000
+    assert await long.use(name(2), NOW, 0.0) is Use.REPEATED
 
 
 async def back(machine):
@@ -127,7 +139,7 @@ async def test_what_took_the_place_of_one_that_was_away_takes_nothing_from_befor
     with pytest.raises(StoreAwayError):
         await machine.use(name(2), NOW, 0.0)
     await server.restart()
-    client.set("ztproxy:proofs:65000:since", 1)
+    client.set("ztproxy:proofs:since:65000", 1)
     await back(machine)
     assert await machine.use(name(1), time.time() - 1, 0.0) is Use.UNKNOWN
 
@@ -162,11 +174,11 @@ async def test_a_full_server_lets_nobody_in(make, client):
 
 async def test_an_answer_of_another_shape_lets_nobody_in(make, client):
     machine = make()
-    client.lpush("ztproxy:proofs:65000:since", "x")
+    client.lpush("ztproxy:proofs:since:65000", "x")
     with pytest.raises(StoreAwayError, match="WRONGTYPE"):
         await machine.use(name(1), NOW, 0.0)
-    client.delete("ztproxy:proofs:65000:since")
-    client.set("ztproxy:proofs:65000:since", "soon")
+    client.delete("ztproxy:proofs:since:65000")
+    client.set("ztproxy:proofs:since:65000", "soon")
     with pytest.raises(StoreAwayError):
         await machine.use(name(2), NOW, 0.0)
 

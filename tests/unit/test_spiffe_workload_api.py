@@ -175,3 +175,23 @@ async def test_who_has_not_the_package_is_told_its_name(api, monkeypatch):
     monkeypatch.setitem(sys.modules, "spiffe", None)
     with pytest.raises(SpiffeError, match=r"ztproxy\[spiffe\]"):
         Asking(api)
+
+
+def test_an_own_bundle_that_holds_keys_and_no_authority_is_empty():
+    from cryptography.hazmat.primitives import serialization
+    from spiffe import JwtBundle, JwtBundleSet, TrustDomain, X509Bundle, X509BundleSet, X509Svid
+    from spiffe.workloadapi.x509_context import X509Context
+
+    leaf, name = PROD.svid(), TrustDomain("prod.example")
+    key = leaf.key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    keys = JwtBundleSet.of([JwtBundle(name, {"jwt-1": PROD.key.public_key()})])
+    spiffe = Spiffe.model_validate({"trust_domain": "prod.example", "workload_api": "unix:/agent.sock"})
+    for authorities, sound in (({PROD.authority.certificate}, True), (set(), False)):
+        said = X509Context([X509Svid.parse_raw(leaf.der, key)], X509BundleSet.of([X509Bundle(name, authorities)]))
+        if sound:
+            assert workload_api.workload_of(said, keys, spiffe, "agent", 0.0).svid is not None
+        else:
+            with pytest.raises(SpiffeError, match=r"prod\.example, is empty"):
+                workload_api.workload_of(said, keys, spiffe, "agent", 0.0)

@@ -156,7 +156,8 @@ def _context(listener: settings.Listener, authorities: list[bytes]) -> ssl.SSLCo
     context.num_tickets = 0
     # An intermediate named as an authority is trusted itself, so that nobody has to trust all of its root instead.
     trust(context, authorities)
-    if not context.get_ca_certs():
+    # Trust domains whose bundles were withdrawn leave nobody to be let in: that is taken up, and not refused.
+    if not context.get_ca_certs() and not listener.client_certificates.trust_domains:
         raise ContextError(f"{listener.address}: client certificates are asked for, but no authority may issue them")
     context.verify_mode = ssl.CERT_REQUIRED if mode == "required" else ssl.CERT_OPTIONAL
     return context

@@ -40,13 +40,17 @@ class Case:
         self.link = link
         self.urls = urls
         self.answer: Answer | None = None
-        self.due_at = float("-inf")
-        """Seconds since 1970: from then on it is asked about again."""
+        self.had_at = self.due_at = float("-inf")
+        """Seconds since 1970: when the answer was had, and from when on it is asked about again."""
         self.backoff = Backoff(PAUSE, LONGEST_PAUSE)
         self.first: First | None = None
         """The question that is under way, or waits for its turn."""
         self.looked_up = False
         """Whether it is known what this or another process has saved of it."""
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be asked about; also when the answer is of a time that lies ahead: a clock was wrong."""
+        return now >= self.due_at or now < self.had_at - SKEW
 
     def end(self) -> None:
         """Whoever waits for the question need not any more."""
@@ -97,8 +101,7 @@ class Answers:
         else:
             case.urls = urls
             self._cases.move_to_end(subject)
-        due = now >= case.due_at or (case.answer is not None and now < case.answer.this_update - SKEW)
-        if due and case.first is None and urls and case.backoff.over(self._clock.monotonic()):
+        if case.is_due(now) and case.first is None and urls and case.backoff.over(self._clock.monotonic()):
             self._enqueue(subject, case)
         return case
 
@@ -120,7 +123,7 @@ class Answers:
             if case.answer is None or (own is not None and own.answer is not None):
                 continue
             own = own or self._cases.setdefault(subject, Case(case.link, case.urls))
-            own.answer, own.due_at = case.answer, case.due_at
+            own.answer, own.had_at, own.due_at = case.answer, case.had_at, case.due_at
             self._changed(subject)
 
     async def close(self) -> None:
@@ -157,7 +160,7 @@ class Answers:
             if not case.looked_up and (saved := await self._client.load(case.link)) is not None:
                 self._take(subject, case, saved)
             case.looked_up = True
-            if self._clock.wall() >= case.due_at:
+            if case.is_due(self._clock.wall()):
                 await self._ask(subject, case)
         finally:
             case.end()
@@ -190,6 +193,7 @@ class Answers:
             return
         case.answer = had.answer
         half_of_the_rest = (had.answer.next_update - had.at) / 2
+        case.had_at = had.at
         case.due_at = had.at + min(self._refresh, max(half_of_the_rest, SHORTEST))
         self._changed(subject)
         case.end()

@@ -146,7 +146,7 @@ class Authority:
         """Rest everything on the lists as they are from here on; follow what they say of their deltas."""
         published = [one.known.one for one in self.published.values() if one.known is not None]
         self.lists = (*self.from_files, *published)
-        for one in published:
+        for one in self.lists:
             for url in permitted(sorted(one.freshest), self.following.prefixes):
                 self._follow(url)
         self._tell(None)

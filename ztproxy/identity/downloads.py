@@ -12,6 +12,8 @@ import msgspec
 
 from ztproxy.identity.resolving import OwnThreads
 
+MAXIMUM_SAID = 300
+"""Characters of what went wrong, as it is told."""
 _OK, _NOT_MODIFIED = 200, 304
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "ztproxy"}
 
@@ -63,7 +65,8 @@ class Downloads:
             ):
                 return await _read(response, maximum, conditional="If-None-Match" in fields)
         except (aiohttp.ClientError, OSError, ValueError) as wrong:
-            raise DownloadError(f"{url}: {type(wrong).__name__}: {wrong}") from wrong
+            said = ascii(str(wrong))[1:-1][:MAXIMUM_SAID]  # it may hold what the server sent, over several lines
+            raise DownloadError(f"{url}: {type(wrong).__name__}: {said}") from wrong
 
 
 async def _read(response: aiohttp.ClientResponse, maximum: int, *, conditional: bool) -> Download:

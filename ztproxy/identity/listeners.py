@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from functools import partial
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ztproxy.config.revocation import Revocation as Section
 from ztproxy.config.settings import ClientCertificates, Listener, Settings
 from ztproxy.identity.answers import Answers
 from ztproxy.identity.authorities import read_authorities, trust_in
 from ztproxy.identity.authority import Authority, Following
+from ztproxy.identity.certificates import is_authority
 from ztproxy.identity.downloads import Downloads
+from ztproxy.identity.errors import IdentityConfigError
 from ztproxy.identity.kept import Clock
 from ztproxy.identity.list_files import ListFiles
 from ztproxy.identity.ocsp_client import OcspClient
@@ -99,7 +102,13 @@ class _Making:
         for section in asked.revocation:
             refuse = (section.on_unknown or asked.on_unknown) == "refuse"
             rule = Rule(refuse, section.grace or 0.0, section.wait)
-            sources.append((self._authority(section, f"{key}.revocation[{section.authority}]"), rule))
+            at = f"{key}.revocation[{section.authority}]"
+            authority = self._authority(section, at)
+            if any(other is not None and not authority.ids.isdisjoint(one.ids) for one, other in sources):
+                raise IdentityConfigError(
+                    at, "another entry is about the same authority: say all about it in one place"
+                )
+            sources.append((authority, rule))
         return Revocation(sources, Rule(asked.on_unknown == "refuse"))
 
     def _files_alone(self, asked: ClientCertificates, key: str) -> Authority:
@@ -113,6 +122,10 @@ class _Making:
 
     def _authority(self, section: Section, key: str) -> Authority:
         certificates = read_authorities(section.authority, f"{key}.authority")
+        if not all(is_authority(one.public_bytes(Encoding.DER)) for one in certificates):
+            raise IdentityConfigError(
+                f"{key}.authority", f"{section.authority} holds a certificate that is no authority's"
+            )
         known_by = (_sources(section), certificates)
         if known_by not in self.authorities:
             self.authorities[known_by] = self._made(section, certificates, key)

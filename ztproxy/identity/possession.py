@@ -53,6 +53,9 @@ class Possession:
         """Proofs made before it are refused: another store may know that they were used. Seconds since 1970."""
         self._source = source
         self._keys: OrderedDict[bytes, ProofKey] = OrderedDict()
+        """By the header that brought each along, as received."""
+        self._headers: dict[str, bytes] = {}
+        """By thumbprint: a client has one place in that memory, however it spells its key."""
 
     def take_over(self, previous: "Possession", now: float) -> None:
         """Go on with what was used before: what another store knows, this one refuses as a whole.
@@ -117,10 +120,15 @@ class Possession:
 
     def _remember(self, header: bytes, key: ProofKey) -> None:
         """Keep a key that a verified token names: nobody else fills this memory."""
-        if header not in self._keys:
-            self._keys[header] = key
-            if len(self._keys) > _KEYS:
-                self._keys.popitem(last=False)
+        if header in self._keys:
+            return
+        if before := self._headers.get(key.thumbprint):
+            del self._keys[before]
+        self._keys[header] = key
+        self._headers[key.thumbprint] = header
+        if len(self._keys) > _KEYS:
+            _, oldest = self._keys.popitem(last=False)
+            del self._headers[oldest.thumbprint]
 
 
 def _too_old() -> Refusal:

@@ -84,13 +84,16 @@ class PublishedList:
         half_of_the_rest = (self.known.one.next_update - fetched_at) / 2
         return fetched_at + min(self._refresh, max(half_of_the_rest, SHORTEST))
 
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be asked for; also when it was had at a time that lies ahead, because a clock was wrong."""
+        return now >= self.due_at() or (self.known is not None and now < self.known.fetched_at - SKEW)
+
     def ask(self) -> None:
         """Ask now if it is time to, in a task of its own."""
         monotonic = self._clock.monotonic()
         if self._running is not None or not self.backoff.over(monotonic):
             return
-        now = self._clock.wall()
-        if now >= self.due_at() or (self.known is not None and now < self.known.fetched_at - SKEW):
+        if self.is_due(self._clock.wall()):
             if self.known is None and not self.backoff.failures:
                 self.first = begin(monotonic)
             self._running = asyncio.get_running_loop().create_task(self._ask())
@@ -111,7 +114,7 @@ class PublishedList:
     async def _ask(self) -> None:
         try:
             await self._load()
-            if self._clock.wall() >= self.due_at():
+            if self.is_due(self._clock.wall()):
                 async with asyncio.timeout(FETCH_TIME):
                     await self._fetch()
         except TimeoutError:
@@ -158,8 +161,9 @@ class PublishedList:
             if known is not None and _newer(known.one, one):
                 raise UnusableListError("the list is older than the one known")
             keep = partial(self._saved.save, self._path, SavedDocument(got.body, now))
-        self._take(Published(one, got.tag, now))
-        if one.next_update <= now:
+        over = one.next_update <= now
+        self._take(Published(one, None if over else got.tag, now))  # another list is wanted, whatever its tag
+        if over:
             self._failed(f"{self.url}: the list is out of date")
         else:
             self.backoff.succeeded()

@@ -24,8 +24,7 @@ class RedisReplays:
     Args:
         url: redis:// or rediss://, as in the configuration.
         password: the server's, if it has one.
-        lasting: seconds that a proof could be used again; part of the keys' names, so that what remembers less long is
-            never gone on with.
+        lasting: seconds that a proof could be used again; since when the server remembers that long is asked of it.
         timeout: longest wait for an answer, connecting included, in seconds.
         report: told when the server goes away and when it is back.
 
@@ -54,7 +53,7 @@ class RedisReplays:
         client: Redis = Redis.from_url(url, **options)
         self._rounds = Rounds(client, _SCRIPT, timeout=timeout, name="dpop.replay", report=report, fit=never_forgets)
         self._lasting = ceil(lasting * 1000)
-        self._prefix = f"{_PREFIX}:{self._lasting}:"
+        self._about = (f"{_PREFIX}:since:{self._lasting}", f"{_PREFIX}:lasting")
         self._wall = wall
         self._losses = 0
         self._since = 0.0
@@ -66,7 +65,7 @@ class RedisReplays:
 
     async def use(self, name: bytes, made_at: float, monotonic: float) -> Use:  # noqa: ARG002 - the server's clock counts
         """See `Replays`."""
-        keys = (f"{self._prefix}since", self._prefix + name.hex())
+        keys = (*self._about, f"{_PREFIX}:{name.hex()}")
         try:
             answer = await self._rounds.ask(keys, (self._lasting,))
         except RedisAwayError as wrong:

@@ -13,6 +13,7 @@ import msgspec
 from ztproxy.identity.authority import Authority
 from ztproxy.identity.first import First, ended_within
 from ztproxy.identity.kept import Clock
+from ztproxy.identity.ocsp import SKEW
 from ztproxy.identity.standing import Finding, Link, Rule, Standing, Verdict, joined, links_of
 from ztproxy.model import Certificate, Reason, Refusal
 
@@ -102,7 +103,8 @@ class Revocation:
 
     def _verdict(self, certificate: Certificate, now: float) -> Verdict:
         links = links_of(certificate.chain)
-        since, until, stale, cause, refuse = float("-inf"), float("inf"), False, "", False
+        since, until = now - SKEW, float("inf")  # a clock that is set back has it judged anew
+        stale, cause, refuse = False, "", False
         first: First | None = None
         wait = 0.0
         unknown = not links

@@ -30,6 +30,7 @@ from ztproxy.identity.proving import possession_of
 from ztproxy.identity.refreshing import Refreshed
 from ztproxy.identity.revocation import Revocation
 from ztproxy.identity.sessions import storing
+from ztproxy.identity.sessions.cross_site import may_change
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.sessions.session import Found
 from ztproxy.identity.standing import Verdict
@@ -244,10 +245,10 @@ class Identity:
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""
         demands, token = self._demands[identified.route], identified.token
-        asked = self._challenged(refusal, identified.arrived, demands)
-        if self._logins is None or demands.login is None or (token is not None and token.session is None):
-            return asked
-        return await self._logins.step_up(identified, asked)
+        met: Met = refusal
+        if self._logins is not None and demands.login is not None and (token is None or token.session is not None):
+            met = await self._logins.step_up(identified, refusal)
+        return self._challenged(met, identified.arrived, demands) if isinstance(met, Refusal) else met
 
     async def identify(self, routed: Routed) -> Identified | Met:
         """Who asks. What is presented must hold, demanded or not; suspends only for what is not known at all.
@@ -287,8 +288,8 @@ class Identity:
 
     async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
         """The same, once a proof of possession has been judged; and what is to be told of it."""
-        if self._possession is None:
-            return identified
+        if self._possession is None:  # then nothing is presented under the scheme DPoP
+            return self._challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH), identified.arrived, demands)
         told = await self._possession.check(identified.arrived, token)
         if isinstance(told, Refusal):
             return self._challenged(told, identified.arrived, demands)
@@ -309,13 +310,16 @@ class Identity:
             return self._challenged(session, arrived, demands)
         if demands.binding != "none" and (unbound := objection(session, certificate, demands.binding, proven=False)):
             return self._challenged(unbound, arrived, demands)
-        return demands.crossing(arrived) or Identified(arrived, routed.route, certificate, session)
+        if may_change(arrived) and (refusal := demands.crossing(arrived)):
+            return refusal
+        return Identified(arrived, routed.route, certificate, session)
 
     async def _by_nothing(self, refusal: Refusal, routed: Routed, demands: Demands) -> Met:
         """Nothing was presented that tells who asks: whoever can log in is asked to."""
+        met: Met = refusal
         if refusal.reason is Reason.TOKEN_MISSING and self._logins is not None and demands.login is not None:
-            return await self._logins.required(routed)
-        return self._challenged(refusal, routed.arrived, demands)
+            met = await self._logins.required(routed)
+        return self._challenged(met, routed.arrived, demands) if isinstance(met, Refusal) else met
 
     def _challenged(self, refusal: Refusal, arrived: Arrived, demands: Demands) -> Refusal:
         """The refusal, and how a token has to be presented here."""

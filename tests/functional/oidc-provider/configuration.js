@@ -72,8 +72,8 @@ export function configuration(settings, { keys, cookieKeys, mutualOrigin }) {
     ttl: { AccessToken: 600, IdToken: 600, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600, ...settings.lifetimes },
     loadExistingGrant: (context) => grantFor(context, settings.consent),
     interactions: { policy: prompts(), url: (_, interaction) => `/interaction/${interaction.uid}` },
-    // Its clients listen on loopback here, where it would not go by itself.
-    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+    // Its clients listen on loopback here, where it would not go by itself, and are waited for: no time decides a test.
+    fetch: (url, { dispatcher, signal, ...options }) => fetch(url, options),
     discovery: {
       mtls_endpoint_aliases: Object.fromEntries(
         [["token", "token"], ["introspection", "token/introspection"], ["revocation", "token/revocation"], ["userinfo", "me"]]

@@ -1,6 +1,5 @@
 """The answers of a login that are no page: redirects, and refusals that a person can do something about."""
 
-from ztproxy.identity.challenge import challenged
 from ztproxy.identity.login.navigation import origin_of
 from ztproxy.model import Answer, Arrived, Fields, Reason, Refusal
 from ztproxy.page import COMMON
@@ -22,7 +21,7 @@ def home(arrived: Arrived, path: str) -> str:
 def not_here(arrived: Arrived) -> Refusal:
     """To what can do nothing with a login page."""
     detail = f"Log in by opening {origin_of(arrived)} in a browser."
-    return challenged(Refusal(Reason.LOGIN_REQUIRED, detail))
+    return Refusal(Reason.LOGIN_REQUIRED, detail)
 
 
 def failed(detail: str, cause: str, *, retry: str, status: int = 0, fields: Fields = ()) -> Refusal:

@@ -14,6 +14,7 @@ from ztproxy.identity.login.arriving import unavailable
 from ztproxy.identity.login.context import Context, LoginIssuer
 from ztproxy.identity.login.id_token import is_time
 from ztproxy.identity.login.navigation import values
+from ztproxy.identity.login.once import first_time
 from ztproxy.identity.tokens import LOGOUT_KINDS, MAXIMUM_TOKEN, UnverifiedToken, is_name, take_apart
 from ztproxy.model import Answer, Arrived, Met, Reason, Refusal, WithContent
 from ztproxy.store.records import RecordsUnavailableError
@@ -69,10 +70,9 @@ class BackChannel(msgspec.Struct, frozen=True):
     async def _ended(self, claims: Mapping[str, Any], issuer: LoginIssuer, now: float) -> Answer | Refusal:
         name = issuer.config.issuer
         said = msgspec.json.encode((name, claims["jti"]))
-        key = _SEEN + self.context.ring.names("logout token", said)[0]
-        leeway = issuer.trusted.expected.leeway
+        until = claims["iat"] + FRESH + issuer.trusted.expected.leeway + 1
         try:
-            if not await self.context.records.add(key, b"", claims["iat"] + FRESH + leeway + 1, now):
+            if not await first_time(self.context, _SEEN, said, until=until, now=now):
                 return _refused("the token was used already")
         except RecordsUnavailableError as wrong:
             return unavailable(wrong)

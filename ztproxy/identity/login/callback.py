@@ -18,6 +18,7 @@ from ztproxy.identity.login.grants import Away, GrantDenied, Tokens
 from ztproxy.identity.login.handover import hand_over
 from ztproxy.identity.login.id_token import Awaited, Unsound
 from ztproxy.identity.login.made import known, session
+from ztproxy.identity.login.once import first_time
 from ztproxy.identity.login.transaction import LIFETIME, Transaction
 from ztproxy.identity.metadata import Metadata
 from ztproxy.model import Answer, Arrived, Reason, Refusal, StepUp
@@ -108,9 +109,8 @@ class Callback(msgspec.Struct, frozen=True):
         if not wanted.met(who.claims, now):
             return too_weak(_what_came(who.claims, wanted), found)
         try:
-            name = self.context.ring.names("login state", found.state.encode())[0]
             until = found.started_at + LIFETIME
-            if not await self.context.records.add(_USED + name, b"", until, now):
+            if not await first_time(self.context, _USED, found.state.encode(), until=until, now=now):
                 return failed(_START_AGAIN, "this login is over already", retry=found.returns, status=_BAD_REQUEST)
         except RecordsUnavailableError as wrong:
             return unavailable(wrong)

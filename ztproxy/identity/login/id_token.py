@@ -78,8 +78,6 @@ async def verify(
 def _unfit(token: Token, algorithm: str, awaited: Awaited, wall: float, leeway: float) -> str | None:
     """What is wrong with the claims of a login; None where nothing is."""
     claims = token.claims
-    if token.issued_at is None:
-        return "it does not say when it was made"
     for name in ("nonce", "azp", "at_hash", "sid", "acr"):
         if name in claims and not is_name(claims[name]):
             return f"its `{name}` is no name"

@@ -9,9 +9,6 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import HTTP
 from ipaddress import ip_address, ip_network
 from urllib.parse import parse_qsl
 
@@ -37,6 +34,11 @@ _PURPOSE = "interrupted form"
 _SECRET = 32
 _IPV6_NETWORK = 64
 _URLENCODED, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+_BOUNDARY = re.compile(r"multipart/form-data; ?boundary=\"?([A-Za-z0-9'()+_,./:=?-]{1,70})\"?", re.IGNORECASE)
+_TEXT_FIELD = re.compile(
+    rb'\r\ncontent-disposition: form-data; name="([^"\r\n]*)"\r\n\r\n(.*)', re.IGNORECASE | re.DOTALL
+)
+"""A file has a name and a type of its own, so it is none."""
 _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
@@ -127,21 +129,26 @@ def _urlencoded(content: bytes) -> list[tuple[str, str]] | None:
 
 
 def _multipart(kind: str, content: bytes) -> list[tuple[str, str]] | None:
-    """The fields of a multipart form (RFC 7578) without files."""
-    if not kind.isascii() or not kind.isprintable():
+    """The fields of a multipart form (RFC 7578) that holds text alone, as browsers write it; None for any other."""
+    named = _BOUNDARY.fullmatch(kind)
+    if named is None:
         return None
-    whole = BytesParser(EmailMessage, policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + content)
-    if not whole.is_multipart() or whole.defects:
+    boundary = b"--" + named[1].encode("ascii")
+    first, *parts = (b"\r\n" + content).split(b"\r\n" + boundary, _MOST_FIELDS + 2)
+    if first or not parts or parts.pop() not in (b"--", b"--\r\n"):
         return None
     fields = []
-    for part in whole.iter_parts():
-        name, data = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
-        if part.get_filename() is not None or part.is_multipart() or not isinstance(name, str) or part.defects:
+    for part in parts:
+        found = _TEXT_FIELD.fullmatch(part)
+        if found is None:
             return None
         try:
-            fields.append((name, data.decode("utf-8") if isinstance(data, bytes) else ""))
+            name, value = found[1].decode("utf-8"), found[2].decode("utf-8")
         except UnicodeDecodeError:
             return None
+        for written, meant in (("%0D", "\r"), ("%0A", "\n"), ("%22", '"')):  # the HTML standard's own escapes
+            name = name.replace(written, meant)
+        fields.append((name, value))
     return fields
 
 

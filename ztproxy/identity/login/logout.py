@@ -26,6 +26,8 @@ _MAXIMUM = 8192
 """Octets of the form."""
 _PURPOSE = "logged out"
 _LARGEST_STATE = 1024
+_LONGEST_HINT = 4096
+"""Characters: servers refuse longer URLs, and without it the issuer asks the person."""
 _FORGET_PAGES = (b"clear-site-data", b'"cache"')
 """What was shown to a person who has signed out is not shown again by the back button. Not `"cookies"`: a browser would
 clear those of all hosts of the domain, other applications' too."""
@@ -92,8 +94,9 @@ class SignOut(msgspec.Struct, frozen=True):
         back = here if issuer.config.host is None else f"https://{issuer.config.host}{LOGGED_OUT}"
         origin = origin_of(arrived).encode("ascii")
         state = urlsafe_b64encode(self.context.ring.seal(_PURPOSE, b"", origin)).rstrip(b"=").decode("ascii")
+        hint = [("id_token_hint", session.id_token)] if len(session.id_token) <= _LONGEST_HINT else []
         parameters = [
-            ("id_token_hint", session.id_token),
+            *hint,
             ("client_id", session.client_id),
             ("post_logout_redirect_uri", back),
             ("state", state),

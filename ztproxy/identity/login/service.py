@@ -57,21 +57,18 @@ class Logins(msgspec.Struct, frozen=True):
 
     async def required(self, routed: Routed) -> Met:
         """How a request is met that needs a login, on a route with one: sent there where a person sees it, else 401."""
-        return await self._met(routed, None, None, None)
+        return await self._met(routed, None, None, not_here(routed.arrived))
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
-        """Likewise, where somebody has logged in and the policy finds the login too weak or too old."""
-        token = identified.token
-        return await self._met(identified, refusal.step_up, _hint(identified), refusal if token is not None else None)
+        """Likewise, where the policy finds the login too weak, too old or missing; `refusal` says so to scripts."""
+        return await self._met(identified, refusal.step_up, _hint(identified), refusal)
 
-    async def _met(
-        self, at: Routed | Identified, wanted: StepUp | None, hint: str | None, else_: Refusal | None
-    ) -> Met:
+    async def _met(self, at: Routed | Identified, wanted: StepUp | None, hint: str | None, refusal: Refusal) -> Met:
         arrived, context = at.arrived, self.context
         if navigates(arrived):
             return await send(context, arrived, at.route, returns=asked_for(arrived), wanted=wanted, hint=hint)
         if not submits(arrived):
-            return else_ or not_here(arrived)
+            return refusal
 
         async def on(kept: str) -> Answer | Refusal:
             returns = asked_for(arrived)

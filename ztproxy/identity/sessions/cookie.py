@@ -22,14 +22,25 @@ class Unreadable(Enum):
     COOKIE = "cookie"
 
 
+def presented(own_cookies: Fields) -> bytes | Unreadable | None:
+    """The one value that a browser presents, as long as ours are; None where it presents none."""
+    found: bytes | None = None
+    for name, value in own_cookies:
+        if name != NAME:
+            if name.lower() == _FOLDED:
+                return Unreadable.COOKIE
+        elif found is not None or len(value) != _LENGTH:
+            return Unreadable.COOKIE
+        else:
+            found = value
+    return found
+
+
 def value_of(own_cookies: Fields) -> bytes | Unreadable | None:
     """The identifier that a browser presents, decoded; None where it presents none."""
-    presented = [(name, value) for name, value in own_cookies if name.lower() == _FOLDED]
-    if not presented:
-        return None
-    name, value = presented[0]
-    if len(presented) > 1 or name != NAME or len(value) != _LENGTH:
-        return Unreadable.COOKIE
+    value = presented(own_cookies)
+    if not isinstance(value, bytes):
+        return value
     try:
         identifier = urlsafe_b64decode(value + b"=")
     except (ValueError, binascii.Error):

@@ -15,6 +15,8 @@ class Entry:
         self.owner = owner
         """Who looked it up: what was found under another configuration does not count."""
         self.key = key
+        self.host = session.host
+        self.issuer = session.issuer
         self.name = name_of(key)
         self.mapping = mapping
         self.token: Token = token_of(session, key, mapping)

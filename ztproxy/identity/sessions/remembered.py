@@ -1,4 +1,4 @@
-"""What a process remembers of sessions: found by their identifier's hash, or by their name; bounded."""
+"""What a process remembers of sessions: found by their cookie's hash, or by their name; bounded."""
 
 from collections import OrderedDict
 
@@ -9,7 +9,7 @@ MOST_REMEMBERED = 16384
 
 
 class Remembered:
-    """Entries by the SHA-256 of the identifier that a browser presents."""
+    """Entries by the SHA-256 of the cookie's value that a browser presents."""
 
     def __init__(self, maximum: int = MOST_REMEMBERED) -> None:
         self._maximum = maximum
@@ -23,11 +23,11 @@ class Remembered:
         return len(self._entries)
 
     def get(self, digest: bytes) -> Entry | None:
-        """By the identifier's hash."""
+        """By the cookie's hash."""
         return self._entries.get(digest)
 
     def digest_of(self, name: str) -> bytes | None:
-        """The identifier's hash, by the session's name."""
+        """The cookie's hash, by the session's name."""
         return self._by_name.get(name)
 
     def remember(self, digest: bytes, entry: Entry) -> None:

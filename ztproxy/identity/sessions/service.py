@@ -108,18 +108,27 @@ class Sessions:
         """
         cookies = arrived.own_cookies
         noted: tuple[Fields, Entry] | None = arrived.notes.get(_NOTE)
-        if noted is not None and noted[0] is cookies:
-            entry = noted[1]
-        else:
-            value = cookie.value_of(cookies)
-            known = self._remembered.get(hashlib.sha256(value).digest()) if isinstance(value, bytes) else None
-            if known is None:
-                return None
-            entry = known
-            arrived.notes[_NOTE] = (cookies, entry)  # for those very cookies and no others
-        if arrived.monotonic >= entry.fresh_until or arrived.wall >= entry.due or entry.owner is not self:
+        entry = noted[1] if noted is not None and noted[0] is cookies else self._known(arrived, cookies)
+        if (
+            entry is None
+            or arrived.monotonic >= entry.fresh_until
+            or arrived.wall >= entry.due
+            or entry.owner is not self
+            or arrived.host != entry.host
+            or (issuer is not None and issuer != entry.issuer)
+            or arrived.scheme != "https"
+            or (self._binds and entry.session.certificate != self.binding(arrived))
+        ):
             return None
-        return entry.token if self._counts(entry.session, arrived, issuer) else None
+        return entry.token
+
+    def _known(self, arrived: Arrived, cookies: Fields) -> Entry | None:
+        """What is remembered of a cookie; noted for the next request with it."""
+        value = cookie.presented(cookies)
+        entry = self._remembered.get(hashlib.sha256(value).digest()) if isinstance(value, bytes) else None
+        if entry is not None:
+            arrived.notes[_NOTE] = (cookies, entry)  # for those very cookies and no others
+        return entry
 
     async def find(self, arrived: Arrived, issuer: str | None) -> Found | Refusal | None:
         """The session that a request presents; None where it presents none that counts.
@@ -198,7 +207,7 @@ class Sessions:
         if entry is None or monotonic >= entry.fresh_until:
             keys = [entry.key] if entry is not None else await self.sealed.owned([NAMED + name.encode()], now)
             entry = await self._entry(digest, keys, now, monotonic)
-        counts = entry is not None and now < entry.until and self._is_ours(entry.session)
+        counts = entry is not None and now < entry.until and self._may_count(entry.session)
         return entry if counts else None
 
     def take_over(self, previous: "Sessions") -> None:
@@ -209,6 +218,7 @@ class Sessions:
     async def close(self) -> None:
         """Let what is under way end, and let go of the store."""
         await self.upkeep.close()
+        await self.open.settled()
         await self.records.close()
 
     def doubt(self) -> None:
@@ -227,16 +237,17 @@ class Sessions:
             session.host == arrived.host
             and arrived.scheme == "https"
             and (issuer is None or issuer == session.issuer)
-            and self._is_ours(session)
-            and session.certificate == (self.binding(arrived) if self._binds else None)
+            and self._may_count(session)
+            and (not self._binds or session.certificate == self.binding(arrived))
         )
 
-    def _is_ours(self, session: Session) -> bool:
-        """Whether it is of a login as it is configured now."""
-        return self._clients.get(session.issuer) == session.client_id
+    def _may_count(self, session: Session) -> bool:
+        """Whether it is of a login as it is configured now, and bound to a certificate only where that is looked at."""
+        ours = self._clients.get(session.issuer) == session.client_id
+        return ours and (self._binds or session.certificate is None)
 
     async def _looked_up(self, value: bytes, now: float, monotonic: float) -> Entry | None:
-        digest = hashlib.sha256(value).digest()
+        digest = hashlib.sha256(cookie.written(value)).digest()
         known = self._remembered.get(digest)
         return await self._entry(digest, self.sealed.keys(value) if known is None else [known.key], now, monotonic)
 
@@ -262,7 +273,8 @@ class Sessions:
                     self._remembered.remember(digest, entry)
             else:
                 entry.saw(record, session)
-        if endings == self._remembered.endings:  # nothing was ended here while the store was asked
+        # Not where anything was ended here while the store was asked; and `recall` rests on the rest.
+        if endings == self._remembered.endings and self._may_count(entry.session):
             entry.fresh_until = monotonic + FRESH
         entry.schedule(now)
         return entry
