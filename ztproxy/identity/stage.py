@@ -18,6 +18,7 @@ from ztproxy.identity.demands import Demands, demands_of
 from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.introspection import Introspector
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -164,6 +165,11 @@ class Identity:
         """All that is kept of issuers."""
         for issuer in self._issuers.values():
             yield from issuer.kept
+
+    @property
+    def introspectors(self) -> Sequence[Introspector]:
+        """The issuers that are asked about tokens."""
+        return [one.introspection for one in self._issuers.values() if one.introspection is not None]
 
     @property
     def stores(self) -> Sequence[KeyStore]:
