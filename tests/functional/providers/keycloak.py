@@ -70,7 +70,7 @@ class Keycloak(Provider):
             env={**os.environ, "KC_BOOTSTRAP_ADMIN_USERNAME": _ADMIN[0], "KC_BOOTSTRAP_ADMIN_PASSWORD": _ADMIN[1]},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(600):
             while _READY not in (line := await self._line()):
                 if not line:
                     raise RuntimeError(f"Keycloak ended\n{self.said()}")
