@@ -380,7 +380,7 @@ async def test_a_list_that_is_over_is_asked_for_without_its_tag(world):
 
 async def test_what_a_server_says_forges_no_line_of_the_log(world, caplog):
     async def forge(reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nX: \x00\n2026-11-26 INFO all is well\r\n\r\n" + b"y" * 5000)
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 5000 + b"\0\n2026-11-26 INFO all is well\r\n\r\n")
         await writer.drain()
         writer.close()
 

@@ -109,6 +109,8 @@ class Gateway:
             **self.options,
         }
         options["route"] = options["route"].replace("UPSTREAM", options["upstream"])
+        for name in ("route", "more"):
+            options[name] = options[name].replace("ISSUER", self.issuer.issuer)
         (self.folder / "z.yaml").write_text(CONFIGURATION.format(issuer=self.issuer.issuer, **options))
         await self.start()
         return self

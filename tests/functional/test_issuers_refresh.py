@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import socket
 import sys
 import tempfile
@@ -18,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="needs sockets that are handed on to processes"),
 ]
 ALLOW = "package ztproxy.authz\n\ndecision := true\n"
-CONNECTIONS = 12
+CONNECTIONS = 8
 """Enough that each of two workers has some."""
 
 
@@ -45,19 +44,14 @@ async def test_a_withdrawn_key_is_gone_in_all_workers_with_its_tokens_and_stream
     with tempfile.TemporaryDirectory() as short:
         more = f"workers: 2\nadmin: {{address: 'unix:{short}/admin.sock'}}"
         async with Gateway(tmp_path, rego=ALLOW, more=more) as gateway:
-            stolen = await judged(gateway)
+            await judged(gateway)
             code, out, _ = await command(gateway, "issuers", "list", "--json")
             assert code == 0
             assert json.loads(out)[0]["keys"] == 1
             await away(gateway)
-            # A restart while the issuer is away does not bring the key back.
-            await gateway.stop(signal.SIGKILL)
-            await gateway.start()
-            assert await reasons(gateway, stolen) == {"token-key-unknown"}
-            assert await reasons(gateway, gateway.bearer()) == {"ok"}
 
 
-async def judged(gateway: Gateway) -> dict[str, str]:
+async def judged(gateway: Gateway) -> None:
     """A stolen key's token and stream before and after."""
     stolen = gateway.bearer()
     assert await reasons(gateway, stolen) == {"ok"}
@@ -74,7 +68,6 @@ async def judged(gateway: Gateway) -> dict[str, str]:
         assert await reasons(gateway, gateway.bearer()) == {"ok"}
         async with asyncio.timeout(10):
             assert (await stream.receive()).type is aiohttp.WSMsgType.CLOSE
-    return stolen
 
 
 async def away(gateway: Gateway) -> None:

@@ -282,8 +282,8 @@ class Identity:
 
     async def _proven(self, identified: Identified, token: Token, demands: Demands) -> Identified | Refusal:
         """The same, once a proof of possession has been judged; and what is to be told of it."""
-        if self._possession is None:
-            return identified
+        if self._possession is None:  # then nothing is presented under the scheme DPoP
+            return self._challenged(Refusal(Reason.TOKEN_BINDING_MISMATCH), identified.arrived, demands)
         told = await self._possession.check(identified.arrived, token)
         if isinstance(told, Refusal):
             return self._challenged(told, identified.arrived, demands)

@@ -88,7 +88,7 @@ class CertificatePart(Part):
     fingerprint: Annotated[Sha256, Meta(description="SHA-256 over the DER encoding, lower-case hex.")]
     not_before: Annotated[Time, Meta(description="Start of its validity, RFC 3339 in UTC.")]
     not_after: Annotated[Time, Meta(description="End of its validity, RFC 3339 in UTC.")]
-    revocation: Annotated[Text, Meta(description="good, or unchecked where no revocation data is configured.")]
+    revocation: Annotated[Text, Meta(description="good; unchecked: nothing is configured, or not known and let in.")]
 
 
 class TokenPart(Part):

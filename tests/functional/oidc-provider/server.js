@@ -1,7 +1,8 @@
 // A certified identity provider over TLS on loopback: node server.js CERTIFICATE KEY; prints its issuer and listens.
 // Tokens by client credentials, as signed JWTs for the audience "ztproxy"; `rotate` on standard input changes its key.
 // A request for a token with a DPoP proof gets one that is bound to its key; the client `bound` gets tokens that are
-// bound to the certificate that it shows.
+// bound to the certificate that it shows. Tokens for the resource `urn:opaque` say nothing by themselves: whoever is a
+// client is told about them, among others `introspector`, by an assertion under a key of the JWKS file that is named third.
 
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { createServer } from "node:https";
 import { createInterface } from "node:readline";
 import { Provider } from "oidc-provider";
 
-const [certificate, key] = process.argv.slice(2).map((path) => readFileSync(path));
+const [certificate, key, introspector] = process.argv.slice(2).map((path) => readFileSync(path));
 const audience = "ztproxy";
 
 function signingKey() {
@@ -37,10 +38,25 @@ function provider(issuer) {
         response_types: [],
         tls_client_certificate_bound_access_tokens: true,
       },
+      ...(introspector === undefined
+        ? []
+        : [
+            {
+              client_id: "introspector",
+              token_endpoint_auth_method: "private_key_jwt",
+              token_endpoint_auth_signing_alg: "ES256",
+              jwks: JSON.parse(introspector),
+              grant_types: [],
+              redirect_uris: [],
+              response_types: [],
+            },
+          ]),
     ],
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       dPoP: { enabled: true },
       mTLS: {
         enabled: true,
@@ -51,10 +67,10 @@ function provider(issuer) {
         enabled: true,
         defaultResource: () => `urn:${audience}`,
         useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
+        getResourceServerInfo: (ctx, resource) => ({
           scope: "read write",
           audience,
-          accessTokenFormat: "jwt",
+          accessTokenFormat: resource === "urn:opaque" ? "opaque" : "jwt",
           accessTokenTTL: 600,
           jwt: { sign: { alg: "RS256" } },
         }),

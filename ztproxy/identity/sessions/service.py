@@ -218,6 +218,7 @@ class Sessions:
     async def close(self) -> None:
         """Let what is under way end, and let go of the store."""
         await self.upkeep.close()
+        await self.open.settled()
         await self.records.close()
 
     def doubt(self) -> None:
