@@ -27,6 +27,7 @@ from ztproxy.identity.sessions import storing
 from ztproxy.identity.sessions.service import Sessions
 from ztproxy.identity.tokens.bearers import Bearers
 from ztproxy.identity.tokens.bundle_keys import svid_issuers
+from ztproxy.identity.tokens.introspection import Introspector
 from ztproxy.identity.tokens.trusted import TrustedIssuer
 from ztproxy.model import Meet
 from ztproxy.spiffe.workload import Workload
@@ -152,6 +153,11 @@ class Basis:
         """All that is kept of issuers."""
         for issuer in self._issuers.values():
             yield from issuer.kept
+
+    @property
+    def introspectors(self) -> Sequence[Introspector]:
+        """The issuers that are asked about tokens."""
+        return [one.introspection for one in self._issuers.values() if one.introspection is not None]
 
     @property
     def stores(self) -> Sequence[KeyStore]:

@@ -59,8 +59,7 @@ class Identity(Basis):
         verdict = revocation.verdict(certificate, now)
         if verdict.first is not None:
             return None  # it is looked at again when there is an answer, or none is to be expected
-        found = revocation.outcome(verdict, now)
-        return found if isinstance(found, Refusal) else None
+        return revocation.refusal(verdict)
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""

@@ -22,7 +22,7 @@ import pytest
 from tests.functional.providers.provider import Application, Provider, User
 from tests.pki import Authority, client_context
 
-DIST = Path(__file__).parent.parent / "keycloak" / "dist"
+DIST = Path(__file__).parent.parent / "keycloak" / ".build"
 SECOND_FACTOR: Final = "gold"
 """What `acr_values` may ask for beside `silver`, which a password reaches."""
 _ADMIN: Final = ("admin", "admin-password")
