@@ -49,7 +49,7 @@ for name in web orders; do
 	tries=0
 	until grep -q '^.*serving' "$run/$name/sidecar.log" && [ -S "$run/$name/app.sock" ]; do
 		tries=$((tries + 1))
-		[ "$tries" -lt 300 ] || { cat "$run/$name/sidecar.log" >&2; exit 1; }
+		[ "$tries" -lt 1200 ] || { cat "$run/$name/sidecar.log" >&2; exit 1; }
 		sleep 0.1
 	done
 done

@@ -134,6 +134,19 @@ def test_equal_claims_are_no_equal_identity(ring):
     assert len(set(made)) == len(made)
 
 
+def test_another_host_or_address_is_said_anew(ring):
+    """Of the very same token: what is said of a request is compared with each."""
+    shared, alice = assertions(ring), token()
+    asked = [{}, {"host": "b.test"}, {"source": "192.0.2.9"}, {}]
+    made = [claims_of(shared.of(authorized(token=alice, **one))) for one in asked]
+    assert [(one["host"], one["address"]) for one in made] == [
+        ("app.test", "192.0.2.7"),
+        ("b.test", "192.0.2.7"),
+        ("app.test", "192.0.2.9"),
+        ("app.test", "192.0.2.7"),
+    ]
+
+
 @pytest.mark.parametrize("remembers", ["assertion", "statement"])
 def test_a_token_that_says_something_else_now_is_said_anew(ring, remembers):
     """An opaque token has the same octets, and so the same digest, when its issuer tells of it anew."""

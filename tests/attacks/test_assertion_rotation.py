@@ -43,12 +43,12 @@ class Node:
 class Upstream:
     """Verifies with a key set that it keeps for as long as it may."""
 
-    def __init__(self, nodes, chance):
-        self.nodes, self.chance = nodes, chance
+    def __init__(self, nodes, chance, restarts):
+        self.nodes, self.chance, self.restarts = nodes, chance, restarts
         self.asked = float("-inf")
 
     def verify(self, assertion, now):
-        if now >= self.asked + CACHE or not self.chance.randrange(20):  # or it has been restarted
+        if now >= self.asked + CACHE or self.chance.random() < self.restarts:
             self.asked = now
             self.keys = json.loads(self.chance.choice(self.nodes).ring.jwks)
         kid = jwt.get_unverified_header(assertion)["kid"]
@@ -58,12 +58,12 @@ class Upstream:
         return kid
 
 
-def rotations(tmp_path, seed):
+def rotations(tmp_path, seed, restarts=0.05):
     """The keys that signed, in their order; raises where one did not verify."""
     chance = random.Random(seed)
     told = Assertion(keys=tmp_path / "ring", issuer="https://g.test", lifetime=float(LIFETIME), key_cache=float(CACHE))
     nodes = [Node(told, skew) for skew in (0, SKEW, -SKEW)]
-    upstreams = [Upstream(nodes, chance) for _ in range(3)]
+    upstreams = [Upstream(nodes, chance, restarts) for _ in range(3)]
     signed, under_way, reloads, next_rotation = [], [], [], NOW + chance.randrange(60)
     for now in range(int(NOW), int(NOW) + 4000, 5):
         if now >= next_rotation:
@@ -74,7 +74,7 @@ def rotations(tmp_path, seed):
         for at, node in [due for due in reloads if due[0] <= now]:
             node.reload(now)
             reloads.remove((at, node))
-        if not chance.randrange(20):  # restarted
+        if chance.random() < restarts:
             chance.choice(nodes).reload(now)
         assertion = chance.choice(nodes).sign(now, f"user-{chance.randrange(3)}")
         under_way.append((now, assertion))
@@ -88,7 +88,7 @@ def rotations(tmp_path, seed):
 
 def hold(tmp_path, seed):
     try:
-        rotations(tmp_path, seed)
+        rotations(tmp_path, seed, restarts=0.0)
     except ValueError:  # the key is not among those that the upstream has
         return False
     return True

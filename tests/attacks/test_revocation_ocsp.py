@@ -440,6 +440,7 @@ async def test_a_stream_ends_when_nothing_is_known_any_more_and_that_is_refused(
     await one.site.streams.rejudge(on_this_listener(refusing), world.clock.wall)
     await two.site.streams.rejudge(on_this_listener(allowing), world.clock.wall)
     assert (one.wire.closed, two.wire.closed) == (True, False)
+    assert allowing.revocation[ADDRESS].let_in_unchecked == 0  # it counts requests, not looks
     assert one.wire.taken().endswith(frame(8, b"\x03\xf0revocation-unknown"))
 
 
@@ -465,6 +466,8 @@ def on_this_listener(identity):
     """Judges the streams of the test's edge as if they had come to the listener that asks for certificates."""
 
     async def rejudge(rights, now):
-        return await identity.rejudge([msgspec.structs.replace(right, listener=ADDRESS) for right in rights], now)
+        return await identity.rejudge(
+            [msgspec.structs.replace(right, listener=ADDRESS, token=None) for right in rights], now
+        )
 
     return rejudge

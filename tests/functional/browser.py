@@ -74,7 +74,7 @@ class Browser:
         context = await self._chromium.new_context(
             color_scheme="dark" if dark else "light", viewport={"width": 1280, "height": 800}, **options
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         return Person(context, await context.new_page(), self.folder)
 
     async def _trust(self) -> None:

@@ -139,7 +139,7 @@ class Gateway:
             env={**os.environ, "PYTHONUNBUFFERED": "1", "HANDED": handed or ""},
             pass_fds=[] if handed is None else [int(handed)],
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not (line := await self.line()).startswith("serving"):
                 if line.strip().startswith("listening on https://"):
                     self.port = int(line.split("https://")[1].split()[0].rpartition(":")[2])

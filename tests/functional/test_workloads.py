@@ -197,7 +197,7 @@ def test_the_sidecars_example_does_what_it_says(tmp_path):
     done = subprocess.run(
         ["sh", str(ROOT / "deploy/sidecar/run.sh"), "--once"],
         env={**os.environ, **ports, "RUN": str(tmp_path / "run"), "PYTHON": sys.executable},
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     calls = [line.split(maxsplit=4) for line in done.stdout.splitlines()]
     assert [(caller, method, status) for caller, method, _, status, _ in calls] == [

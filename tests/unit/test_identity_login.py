@@ -47,7 +47,7 @@ def issuer(**options):
 
 def test_the_request_says_all_that_was_configured():
     login = Login.model_validate(
-        LOGIN | {"scopes": ["openid", "a:b"], "prompt": "consent", "parameters": {"kc_idp_hint": "c&d"}}
+        LOGIN | {"scopes": ["openid", "a:b"], "prompt": "consent", "parameters": {"kc_idp_hint": "c&d", "uri": "x"}}
     )
     url = request_url(f"{ISSUER}/a?x=1", login, begun(wanted=StepUp(("u:1", "u:2"), 60)), login_hint="a@b")
     from tests.login_server import query_of
@@ -57,7 +57,7 @@ def test_the_request_says_all_that_was_configured():
     assert {name: said[name] for name in said if name not in ("state", "nonce", "code_challenge")} == {
         "x": "1", "response_type": "code", "client_id": "z p", "scope": "openid a:b", "prompt": "consent",
         "redirect_uri": "https://app.test/.well-known/ztproxy/callback", "code_challenge_method": "S256",
-        "max_age": "60", "acr_values": "u:1 u:2", "login_hint": "a@b", "kc_idp_hint": "c&d",
+        "max_age": "60", "acr_values": "u:1 u:2", "login_hint": "a@b", "kc_idp_hint": "c&d", "uri": "x",
     }  # fmt: skip
 
 

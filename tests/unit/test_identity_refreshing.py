@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from aiohttp import web
@@ -162,10 +163,19 @@ async def test_one_is_asked_by_its_name_and_the_others_are_not(world):
 async def test_what_was_saved_does_not_bring_a_withdrawn_key_back(world):
     issuer = await world.issuer()
     first = await world.identity([issuer], started=False)
+    saved, held = first.stores[0]._saved, threading.Event()
+    save = saved.save
+
+    def slow(what):
+        held.wait(30)
+        save(what)
+
+    saved.save = slow
     bearer = issuer.tokens.bearer()
     assert await reason(world, first, bearer) is None
     issuer.sign_with("ES256", "key-2")
-    await first.refresh()  # while the keys before are perhaps still being saved
+    await first.refresh()  # while the keys before are still being saved
+    held.set()
     await settled(first)
     await first.close()
     await issuer.stop()

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.observed import CERTIFICATE, ISSUER, LIMITS, LOGS, NOW, POLICY, REVOCATION, SERVER, worker
 from ztproxy.observe.fleet import FleetStatus, Reloads, WorkerLine, joined
-from ztproxy.observe.status import ProofsStatus, QueueStatus, StreamsStatus, decode, encode
+from ztproxy.observe.status import IntrospectionStatus, ProofsStatus, QueueStatus, StreamsStatus, decode, encode
 
 LINES = (WorkerLine(10, "ready", NOW), WorkerLine(11, "ready", NOW, 2))
 
@@ -75,3 +75,12 @@ def test_both_travel_unchanged():
     assert decode(encode(worker())) == worker()
     made = of(worker())
     assert msgspec.json.decode(msgspec.json.encode(made), type=FleetStatus) == made
+
+
+def test_questions_about_tokens_are_those_of_all_workers():
+    def asked(waiting, outcomes, failure):
+        one = IntrospectionStatus("https://a.test", waiting, outcomes, failure)
+        return replace(worker(), judging=replace(worker().judging, introspection=(one,)))
+
+    (one,) = of(asked(1, {"active": 2}, ""), asked(2, {"active": 3, "failed": 1}, "away")).introspection
+    assert one == IntrospectionStatus("https://a.test", 3, {"active": 5, "failed": 1}, "away")

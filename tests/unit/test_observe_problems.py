@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from tests.observed import CERTIFICATE, DAY, ISSUER, LIMITS, LOAD, LOGS, NOW, POLICY, REVOCATION, SERVER, worker
 from ztproxy.observe.fleet import Reloads, WorkerLine, joined
 from ztproxy.observe.problems import problems
+from ztproxy.observe.status import IntrospectionStatus
 
 READY = (WorkerLine(10, "ready", NOW),)
 
@@ -61,3 +62,11 @@ def test_workers_that_are_not_there_are_said():
 def test_policies_that_differ_are_said():
     (said,) = found(worker(10), worker(11, policy=replace(POLICY, revision="b" * 64)))
     assert said == f"workers decide by different policies: {'a' * 12}, {'b' * 12}"
+
+
+def test_an_issuer_whose_metadata_or_word_on_tokens_cannot_be_had_is_said():
+    issuer = replace(ISSUER, metadata_failure="answered 500")
+    assert found(worker(issuer=issuer)) == [f"issuer {ISSUER.issuer}: its metadata cannot be fetched: answered 500"]
+    asked = IntrospectionStatus("https://a.test", 0, {"failed": 1}, "no answer")
+    one = replace(worker(), judging=replace(worker().judging, introspection=(asked,)))
+    assert found(one) == ["issuer https://a.test cannot be asked about tokens: no answer"]

@@ -6,7 +6,7 @@ from tests.observed import ISSUER, LIMITS, NOW, REVOCATION, SERVER, worker
 from ztproxy.observe import catalogue as series
 from ztproxy.observe import readings
 from ztproxy.observe.snapshot import Snapshot
-from ztproxy.observe.status import ProofsStatus
+from ztproxy.observe.status import IntrospectionStatus, ProofsStatus
 
 
 def told(found):
@@ -117,3 +117,10 @@ def test_listeners_load_and_logs():
     }
     plain = replace(one.listeners[0], protocol="http")
     assert series.HANDSHAKES.name not in told(readings.of_listeners([plain]))
+
+
+def test_who_is_asked_about_tokens_and_what_came_of_it():
+    one = IntrospectionStatus("https://a.test", 2, {"active": 5, "failed": 1}, "away")
+    found = told(readings.of_judging(replace(worker().judging, introspection=(one,))))
+    assert found["introspections_waiting"] == {("https://a.test",): 2}
+    assert found["introspections_total"] == {("https://a.test", "active"): 5, ("https://a.test", "failed"): 1}

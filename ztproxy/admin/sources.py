@@ -12,6 +12,7 @@ from ztproxy.config.settings import Settings
 from ztproxy.edge.contexts import Contexts
 from ztproxy.edge.listener import Listener
 from ztproxy.edge.load import Load
+from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.known import known
 from ztproxy.identity.sessions.service import Sessions
@@ -20,6 +21,7 @@ from ztproxy.observe.status import (
     Basis,
     BundleStatus,
     CertificateStatus,
+    IntrospectionStatus,
     IssuerStatus,
     Judging,
     LimitsStatus,
@@ -75,14 +77,14 @@ class BasisOf:
                 parts.engine.revision,
                 self.loaded_at,
             ),
-            tuple(_issuer(store, now) for store in parts.identity.stores),
+            tuple(_issuer(store, parts.identity.metadata[store.issuer], now) for store in parts.identity.stores),
             self._certificates,
             tuple(_revocation(parts)),
             None if parts.workload is None else _workload(parts.workload),
         )
 
 
-def _issuer(store: KeyStore, now: float) -> IssuerStatus:
+def _issuer(store: KeyStore, metadata: MetadataStore, now: float) -> IssuerStatus:
     fetched_at = store.fetched_at
     good = now < store.usable_until
     return IssuerStatus(
@@ -92,6 +94,7 @@ def _issuer(store: KeyStore, now: float) -> IssuerStatus:
         None if fetched_at is None else store.usable_until,
         store.failures,
         store.last_failure if store.failures else "",
+        metadata.last_failure if metadata.failures else "",
     )
 
 
@@ -176,6 +179,10 @@ def judging_of(parts: Parts) -> Judging:
         _questions(parts),
         proofs=_proofs(parts),
         sessions=_sessions(parts.identity.sessions, parts.settings),
+        introspection=tuple(
+            IntrospectionStatus(one.issuer, one.waiting, dict(one.outcomes), one.last_failure)
+            for one in parts.identity.introspectors
+        ),
     )
 
 

@@ -21,7 +21,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser("assertion", help="the keys that upstreams verify assertions with", description=_KEYS)
     below = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     keys = below.add_parser("keys", help="list them", description=_KEYS)
-    keys.add_argument("--jwks", action="store_true", help="the published key set, for another node's `published`")
+    keys.add_argument("--jwks", action="store_true", help="its own key set, for another node's `published`")
     keys.set_defaults(run=run_keys)
     rotate = below.add_parser("rotate", help="make the next one", description=_ROTATE)
     rotate.add_argument("--ahead", metavar="DURATION", help="until it signs; default: three times assertion.key_cache")
@@ -49,7 +49,8 @@ def run_keys(arguments: argparse.Namespace) -> int:
             raise CannotRunError(f"{assertion.keys}: no key was made yet; `ztproxy run` makes the first")
         known = [(one, load(one.path).kid) for one in kept]
         if arguments.jwks:
-            print(load_ring(assertion, now).jwks.decode())
+            # Not what others publish here: it would come back to them, and stay when they have long removed it.
+            print(load_ring(assertion.model_copy(update={"published": ()}), now).jwks.decode())
             return DONE
     except UnusableFileError as wrong:
         raise CannotRunError(str(wrong)) from None

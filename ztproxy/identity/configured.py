@@ -133,6 +133,8 @@ class ConfiguredIssuer:
         """Go on from what one before it knows."""
         self.keys.take_over(before.keys.standing())
         self.metadata.take_over(before.metadata.standing())
+        if self.introspection is not None and before.introspection is not None:
+            self.introspection.outcomes = before.introspection.outcomes  # what is counted never goes back
 
     async def close(self) -> None:
         """Ask no more."""

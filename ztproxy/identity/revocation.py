@@ -78,13 +78,21 @@ class Revocation:
                 self.let_in_late += 1
                 self._tell("certificates are let in within the grace", self.let_in_late, verdict.cause, now)
             return verdict.certificate
-        if verdict.standing is Standing.REVOKED:
-            return Refusal(Reason.CERTIFICATE_REVOKED)
-        if verdict.refuse:
-            return Refusal(Reason.REVOCATION_UNKNOWN, cause=verdict.cause, fields=_LATER)
+        refusal = self.refusal(verdict)
+        if refusal is not None:
+            return refusal
         self.let_in_unchecked += 1
         self._tell("certificates are let in unchecked", self.let_in_unchecked, verdict.cause, now)
         return verdict.certificate
+
+    @staticmethod
+    def refusal(verdict: Verdict) -> Refusal | None:
+        """Why a certificate counts no more by a verdict; None where it does. Nothing is counted."""
+        if verdict.standing is Standing.REVOKED:
+            return Refusal(Reason.CERTIFICATE_REVOKED)
+        if verdict.standing is Standing.UNKNOWN and verdict.refuse:
+            return Refusal(Reason.REVOCATION_UNKNOWN, cause=verdict.cause, fields=_LATER)
+        return None
 
     def unready(self) -> Iterator[str]:
         """Authorities whose certificates are all refused, because nothing has ever been known about them."""

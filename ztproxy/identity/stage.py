@@ -18,6 +18,7 @@ from ztproxy.identity.demands import Demands, demands_of
 from ztproxy.identity.discovery import MetadataStore
 from ztproxy.identity.exchanging import exchangers_of
 from ztproxy.identity.fitness import fit
+from ztproxy.identity.introspection import Introspector
 from ztproxy.identity.issuers import KeyStore
 from ztproxy.identity.kept import Clock, Kept
 from ztproxy.identity.known import summary as revocation_summary
@@ -166,6 +167,11 @@ class Identity:
             yield from issuer.kept
 
     @property
+    def introspectors(self) -> Sequence[Introspector]:
+        """The issuers that are asked about tokens."""
+        return [one.introspection for one in self._issuers.values() if one.introspection is not None]
+
+    @property
     def stores(self) -> Sequence[KeyStore]:
         """The keys of each issuer."""
         return self._stores
@@ -233,8 +239,7 @@ class Identity:
         verdict = revocation.verdict(certificate, now)
         if verdict.first is not None:
             return None  # it is looked at again when there is an answer, or none is to be expected
-        found = revocation.outcome(verdict, now)
-        return found if isinstance(found, Refusal) else None
+        return revocation.refusal(verdict)
 
     async def step_up(self, identified: Identified, refusal: Refusal) -> Met:
         """How a request is met whose login the policy finds too weak or too old (RFC 9470 §3)."""

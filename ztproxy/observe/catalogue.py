@@ -201,6 +201,14 @@ BUNDLE_KEYS = gauge("ztproxy_bundle_keys", "Keys of JWT-SVIDs in a trust domain'
 BUNDLE_AGE = gauge(
     "ztproxy_bundle_age_seconds", "Since a trust domain's bundle came to be as it is.", "trust_domain", over="max"
 )
+INTROSPECTIONS = counter(
+    "ztproxy_introspections_total",
+    "Questions to an issuer about tokens: `active`, `inactive`, `failed`, or `refused` because too many waited.",
+    "issuer", "outcome",
+)  # fmt: skip
+INTROSPECTIONS_WAITING = gauge(
+    "ztproxy_introspections_waiting", "Tokens that an issuer is being asked about, or that wait for it.", "issuer"
+)
 
 # -- the process
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 import ztproxy
 from ztproxy.observe.status import (
     CertificateStatus,
+    IntrospectionStatus,
     IssuerStatus,
     LimitsStatus,
     ListenerStatus,
@@ -90,6 +91,7 @@ class FleetStatus(msgspec.Struct, frozen=True):
     streams: StreamsStatus | None
     workload: WorkloadStatus | None = None
     """Null without `spiffe`."""
+    introspection: tuple[IntrospectionStatus, ...] = ()
 
 
 def joined(
@@ -130,6 +132,7 @@ def joined(
         load=_all(_load, (one.load for one in statuses)),
         streams=_all(_streams, (one.streams for one in statuses if one.streams is not None)),
         workload=_all(_workload, (one.workload for one in bases if one.workload is not None)),
+        introspection=_by(lambda one: one.issuer, _introspection, (one for j in judging for one in j.introspection)),
     )
 
 
@@ -164,6 +167,11 @@ def _listener(a: ListenerStatus, b: ListenerStatus) -> ListenerStatus:
 def _issuer(a: IssuerStatus, b: IssuerStatus) -> IssuerStatus:
     """The one whose keys are worse: none, or older."""
     return min(a, b, key=lambda one: (one.keys > 0, one.fetched_at or 0.0, -one.failures))
+
+
+def _introspection(a: IntrospectionStatus, b: IntrospectionStatus) -> IntrospectionStatus:
+    outcomes = dict(Counter(a.outcomes) + Counter(b.outcomes))
+    return IntrospectionStatus(a.issuer, a.waiting + b.waiting, outcomes, a.last_failure or b.last_failure)
 
 
 def _server(a: ServerStatus, b: ServerStatus) -> ServerStatus:

@@ -53,6 +53,11 @@ def _trust(status: FleetStatus) -> Iterator[str]:
             yield f"issuer {issuer.issuer}: no keys; its tokens are refused: {issuer.last_failure or 'not fetched yet'}"
         elif issuer.failures:
             yield f"issuer {issuer.issuer}: its keys cannot be fetched ({issuer.failures} times): {issuer.last_failure}"
+        elif issuer.metadata_failure:
+            yield f"issuer {issuer.issuer}: its metadata cannot be fetched: {issuer.metadata_failure}"
+    for asked in status.introspection:
+        if asked.last_failure:
+            yield f"issuer {asked.issuer} cannot be asked about tokens: {asked.last_failure}"
     if status.workload is not None:
         yield from _workload(status.workload, now)
     for certificate in status.certificates:

@@ -74,6 +74,10 @@ def of_judging(judging: Judging) -> Iterator[Reading]:
         yield series.REVOCATION_LATE, (listener,), count
     for outcome, count in judging.ocsp.items():
         yield series.OCSP_QUESTIONS, (outcome,), count
+    for one in judging.introspection:
+        yield series.INTROSPECTIONS_WAITING, (one.issuer,), one.waiting
+        for outcome, count in one.outcomes.items():
+            yield series.INTROSPECTIONS, (one.issuer, outcome), count
     proofs = judging.proofs
     if proofs is not None and proofs.up is not None:
         yield series.PROOF_STORE_UP, (), proofs.up

@@ -30,6 +30,8 @@ class IssuerStatus(msgspec.Struct, frozen=True):
     failures: int
     """Attempts in a row that failed."""
     last_failure: str
+    metadata_failure: str = ""
+    """Why what it says about itself could not be fetched last, while its keys could; empty when all is well."""
 
 
 class CertificateStatus(msgspec.Struct, frozen=True):
@@ -60,6 +62,18 @@ class RevocationStatus(msgspec.Struct, frozen=True):
     failures: int = 0
     """Attempts in a row that failed."""
     last_failure: str = ""
+
+
+class IntrospectionStatus(msgspec.Struct, frozen=True):
+    """An issuer that is asked about tokens."""
+
+    issuer: str
+    waiting: int
+    """Tokens that are being asked about or wait for it."""
+    outcomes: dict[str, int]
+    """Questions: `active`, `inactive`, `failed`, and `refused` because too many waited."""
+    last_failure: str = ""
+    """Of the last question, if it failed."""
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
@@ -240,6 +254,7 @@ class Judging(msgspec.Struct, frozen=True):
     """None where nobody logs in."""
     proofs: ProofsStatus | None = None
     """Null where proofs are not understood."""
+    introspection: tuple[IntrospectionStatus, ...] = ()
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

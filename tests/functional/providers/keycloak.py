@@ -22,7 +22,7 @@ import pytest
 from tests.functional.providers.provider import Application, Provider, User
 from tests.pki import Authority, client_context
 
-DIST = Path(__file__).parent.parent / "keycloak" / "dist"
+DIST = Path(__file__).parent.parent / "keycloak" / ".build"
 SECOND_FACTOR: Final = "gold"
 """What `acr_values` may ask for beside `silver`, which a password reaches."""
 _ADMIN: Final = ("admin", "admin-password")
@@ -70,7 +70,7 @@ class Keycloak(Provider):
             env={**os.environ, "KC_BOOTSTRAP_ADMIN_USERNAME": _ADMIN[0], "KC_BOOTSTRAP_ADMIN_PASSWORD": _ADMIN[1]},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(600):
             while _READY not in (line := await self._line()):
                 if not line:
                     raise RuntimeError(f"Keycloak ended\n{self.said()}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 import msgspec
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -51,9 +52,9 @@ def request_url(
         max_age=None if wanted.max_age is None else str(wanted.max_age),
         acr_values=" ".join(wanted.acr_values) or None,
         login_hint=login_hint,
-        **login.parameters,
     )
-    return url
+    further: str = add_params_to_uri(url, list(login.parameters.items())) if login.parameters else url
+    return further
 
 
 def redirect_uri(host: str) -> str:
