@@ -144,7 +144,7 @@ async def test_one_that_another_process_ended_counts_no_more_within_a_second(wor
     for one in (identity, other):
         assert isinstance(await world.present(one, value), Identified)
     await other.sessions.end(cookie.value_of(((NAME, value),)), world.clock.wall)
-    world.clock.advance(FRESH)
+    world.clock.advance(1.0)
     assert (await world.present(identity, value)).reason is Reason.LOGIN_REQUIRED
 
 
