@@ -136,7 +136,7 @@ class Certificate(msgspec.Struct, frozen=True):
     chain: tuple[bytes, ...]
     """The verified chain as DER, the leaf first, the trust anchor last."""
     revocation: str = "unchecked"
-    """`good`, or `unchecked` (nothing is configured, or `on_unknown: allow`); a revoked one never leaves `identity/`."""
+    """`good`, or `unchecked`: nothing is configured, or `on_unknown: allow`; a revoked one never leaves `identity/`."""
 
 
 class Token(msgspec.Struct, frozen=True):
