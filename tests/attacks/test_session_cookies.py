@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from tests.sessions import NAME, SessionWorld
 from ztproxy.identity.sessions import cookie
-from ztproxy.identity.sessions.service import FRESH
 from ztproxy.identity.sessions.session import KIND, encode
 from ztproxy.model import Identified, Reason
 
@@ -179,7 +178,7 @@ async def test_an_ended_session_cannot_be_replayed_anywhere(world):
     for one in (here, there):
         await world.present(one, value)
     await here.sessions.end(identifier(value), world.clock.wall)
-    world.clock.advance(FRESH)
+    world.clock.advance(1.0)
     after_a_restart = await world.start(sessions=storage)
     for one in (here, there, after_a_restart):
         assert (await world.present(one, value)).reason is Reason.LOGIN_REQUIRED

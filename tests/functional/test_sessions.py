@@ -72,7 +72,7 @@ async def browsers(gateway):
     await browsers.sessions.close()
 
 
-async def asked(gateway, value, path="/", **more):
+async def asked(gateway, value, path="/page", **more):
     """The status of a request over a connection of its own, so that either worker may have it."""
     async with (
         gateway.session(None) as client,

@@ -1,10 +1,12 @@
 """Keycloak exchanges callers' tokens as we ask it to, and refuses as we understand it."""
 
+import time
+
 import aiohttp
 import jwt
 
 from tests.functional.gateway import Gateway
-from tests.functional.providers.keycloak import Keycloak, needs_keycloak
+from tests.functional.providers.keycloak import Keycloak, needs_keycloak, one_time_code
 from tests.functional.providers.provider import ALICE
 from tests.pki import Authority, client_context
 
@@ -102,6 +104,7 @@ async def test_keycloak_exchanges(tmp_path):
             client_id="caller",
             username=ALICE.name,
             password=ALICE.password,
+            totp=one_time_code(ALICE, time.time()),
         )
         outcomes = []
         for target in ("orders", "nobody"):
