@@ -10,7 +10,8 @@ from aiohttp import web
 
 from tests.issuer_server import DISCOVERY, KEYS, World
 from tests.pki import Authority
-from ztproxy.identity import IdentityConfigError, kept
+from ztproxy.identity import IdentityConfigError
+from ztproxy.identity.issuers import kept
 from ztproxy.model import Identified, Reason
 
 

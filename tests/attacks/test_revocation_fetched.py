@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.pki import DAY, Authority, new_key, now
 from tests.revoking import ROOT, Revoking, settle, turn
-from ztproxy.identity import IdentityConfigError, published_list
+from ztproxy.identity import IdentityConfigError
+from ztproxy.identity.revocation import published_list
 from ztproxy.identity.revocation.pointers import permitted
 from ztproxy.model import Reason, Refusal
 
