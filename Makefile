@@ -52,7 +52,7 @@ peers: $(VENV)/.test ## what the functional tests run against and are judged by:
 	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/opa/build.sh
 	PATH="$$PATH:$(CURDIR)/$(BIN)" sh tests/functional/wycheproof/fetch.sh
 	npm ci --prefix tests/functional/oidc-provider --no-audit --no-fund
-	sh docs/examples/upstream/build.sh
+	PATH="$$PATH:$(CURDIR)/$(BIN)" sh docs/examples/upstream/build.sh
 	npm ci --prefix tests/functional/accessibility --no-audit --no-fund
 	@if command -v mvn >/dev/null && command -v java >/dev/null; then sh tests/functional/keycloak/fetch.sh; \
 	  else echo "Keycloak skipped: needs mvn and java >= 17"; fi
