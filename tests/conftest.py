@@ -15,7 +15,7 @@ BOTH_LOOPS = (
 """Files whose tests run on both event loops."""
 
 OF_MAVEN = ("keycloak/fetch.sh", "apt-get install maven")
-"""What the reasons of tests name that `.ci/run` could not have from Maven: it does not serve everything at all times."""
+"""What reasons to skip name that `.ci/run` could not have from Maven, which does not serve everything at all times."""
 collect_ignore = [] if "X509_LIMBO" in os.environ else ["functional/test_x509_limbo.py"]
 """Judged where its file is there: it is in no registry that CI could ask."""
 
