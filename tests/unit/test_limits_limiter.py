@@ -225,7 +225,7 @@ def test_a_password_is_said_once_and_verification_is_the_default():
     with pytest.raises(ValueError, match="once"):
         TokenBucketRedisStorage("rediss://user:one@host", password="two", timeout=1)
     storage = TokenBucketRedisStorage("rediss://user@host", password="two", timeout=1)
-    connection = storage._client.connection_pool.make_connection()
+    connection = storage._rounds._client.connection_pool.make_connection()
     assert (connection.username, connection.password) == ("user", "two")
     assert connection.ssl_context.get().verify_mode is ssl.CERT_REQUIRED
     assert connection.ssl_context.get().check_hostname
