@@ -125,3 +125,25 @@ async def test_a_stranger_s_certificate_does_not_get_in(tmp_path):
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"{made.url}/orders/1", ssl=context)
+
+
+async def test_a_browser_logs_in_at_the_portal_and_who_may_not_is_told(tmp_path):
+    import ssl
+
+    page = {"Accept": "text/html"}
+    async with world.running(tmp_path / "demo", 0) as made:
+        context = ssl.create_default_context(cafile=made.folder / "pki" / "authority.pem")
+        for user, status, shown in (("ada", 200, "You are at /portal/"), ("bob", 403, "the portal is for clerks")):
+            connector = aiohttp.TCPConnector(ssl=context)
+            async with aiohttp.ClientSession(connector=connector, headers=page) as browser:
+                async with browser.get(f"{made.url}/portal/") as asked:
+                    text, where = await asked.text(), asked.url
+                assert where.path.endswith("/authorize")
+                assert f"Log in as {user}" in text
+                form = {name: where.query[name] for name in ("redirect_uri", "state", "nonce", "code_challenge")}
+                async with browser.post(where.with_query(None), data={**form, "user": user}) as answer:
+                    assert (answer.status, answer.url.path) == (status, "/portal/")
+                    assert shown in await answer.text()
+                form["redirect_uri"] = "https://localhost/elsewhere"
+                async with browser.post(where.with_query(None), data={**form, "user": user}) as answer:
+                    assert answer.status == 400
