@@ -1,5 +1,7 @@
 """The real program exchanges callers' tokens at an issuer, and its upstream gets what came of it."""
 
+import signal
+
 import jwt
 import pytest
 from aiohttp import web
@@ -68,5 +70,6 @@ async def test_without_one_the_upstream_gets_nothing(gateway):
         async with session.get("/one", headers=gateway.bearer(sub="bob")) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "5")
     assert gateway.seen == []
+    await gateway.stop(signal.SIGTERM)
     line = gateway.access_log()[0]
     assert (line["reason"], line["token_subject"]) == ("token-exchange-failed", "alice")

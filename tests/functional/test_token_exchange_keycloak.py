@@ -1,5 +1,6 @@
 """Keycloak exchanges callers' tokens as we ask it to, and refuses as we understand it."""
 
+import signal
 import time
 
 import aiohttp
@@ -117,6 +118,7 @@ async def test_keycloak_exchanges(tmp_path):
                     outcomes.append((response.status, await response.json(content_type=None), gateway.access_log))
                 if target == "nobody":
                     assert gateway.seen == []
+                    await gateway.stop(signal.SIGTERM)
         status, seen, _ = outcomes[0]
         assert status == 200, seen
         obtained = seen["headers"]["Authorization"].removeprefix("Bearer ")
