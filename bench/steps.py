@@ -3,8 +3,9 @@
 from parts import Part
 
 from ztproxy.edge import exchange, http1, request_ids, requests, response, tls
-from ztproxy.identity import Identity, possession
+from ztproxy.identity import Identity
 from ztproxy.identity.issuers.keys import Key
+from ztproxy.identity.proofs import possession
 from ztproxy.identity.proofs.replays import MemoryReplays
 from ztproxy.limits.limiter import Limits
 from ztproxy.observe.access import AccessLog
