@@ -110,6 +110,16 @@ async def test_a_code_with_the_nonce_of_another_login(world, browser, op):
     assert "nonce" in response.cause
 
 
+async def test_a_code_of_another_login_with_the_nonce_of_this_one(world, browser, op):
+    """The other way round, at an issuer that gives our nonce away: PKCE alone holds."""
+    attacker = world.browser(browser.gateway)
+    stolen = query_of(await answered(attacker))["code"]
+    answer = await answered(browser)
+    op.codes[stolen]["nonce"] = op.codes[query_of(answer)["code"]]["nonce"]
+    response = await refused(browser, answer.replace(query_of(answer)["code"], stolen))
+    assert "invalid_grant" in response.cause
+
+
 async def test_an_answer_that_comes_twice(world, browser):
     answer, before = await answered(browser), dict(browser.jar["app.test"])
     assert (await browser.once(answer)).status == 303

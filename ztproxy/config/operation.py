@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ztproxy.config.section import Section
-from ztproxy.config.values import AddressValue, Duration, Secret, TcpAddress, UnixAddress, is_loopback
+from ztproxy.config.values import AddressValue, Duration, Secret, TcpAddress, is_loopback
 
 MOST_WORKERS = 256
 Workers = Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_WORKERS)]
@@ -62,8 +62,3 @@ def usable_cores() -> int:
 def worker_count(workers: Workers) -> int:
     """How many processes serve; `auto`: one for each usable core."""
     return min(usable_cores(), MOST_WORKERS) if workers == "auto" else workers
-
-
-def path_of(address: TcpAddress | UnixAddress) -> str | None:
-    """The file of a Unix socket."""
-    return str(address.path) if isinstance(address, UnixAddress) else None

@@ -1,8 +1,10 @@
-"""Files of secrets that are believed only when they are ours alone, and replaced whole or not at all."""
+"""Files of secrets that are believed only when they are ours alone, and written whole or not at all."""
 
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ztproxy.store.unusable import StoreError
@@ -16,6 +18,23 @@ def replace_private(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be made.
     """
+    with _written_beside(path, content) as made:
+        made.replace(path)
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Write a new file whole or not at all, readable by nobody else; where another process was first, its file stays.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with _written_beside(path, content) as made, contextlib.suppress(FileExistsError):
+        os.link(made, path)  # unlike a rename, never replaces
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file with this content in the same folder, until it has got its name or is not wanted."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
@@ -23,7 +42,7 @@ def replace_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from ztproxy.store.owned_file import read_private, replace_private
-from ztproxy.store.private_file import create_private
+from ztproxy.store.owned_file import create_private, read_private, replace_private
 from ztproxy.store.unusable import StoreError
 
 KEY = 32

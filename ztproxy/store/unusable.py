@@ -8,4 +8,5 @@ class StoreError(Exception):
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
+        self.why = why
         super().__init__(f"{path}: {why}")

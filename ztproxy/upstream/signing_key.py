@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ztproxy.store.private_file import create_private
+from ztproxy.store.owned_file import create_private
 from ztproxy.upstream.files import UnusableFileError
 from ztproxy.upstream.public_key import public_key
 

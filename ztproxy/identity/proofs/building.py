@@ -14,7 +14,7 @@ from ztproxy.identity.proofs.replays import MemoryReplays, Replays
 from ztproxy.identity.proofs.replays_machine import MachineReplays
 from ztproxy.identity.proofs.replays_redis import RedisReplays
 from ztproxy.store import StoreError
-from ztproxy.store.private_file import kept_secret
+from ztproxy.store.kept_secret import kept_secret
 
 _MACHINE = "machine://"
 _FILE = "dpop.key"
