@@ -381,6 +381,20 @@ async def test_a_token_endpoint_that_talks_nonsense(browser, op, answer):
     assert "/elsewhere" not in op.asked
 
 
+@pytest.mark.parametrize(("padding", "reason"), [(1000, None), (300_000, "issuer-unavailable")])
+async def test_a_good_answer_of_the_token_endpoint_is_read_as_far_as_is_needed(browser, op, padding, reason):
+    async def padded(request):
+        asked = op.codes.pop((await request.post())["code"])
+        return web.json_response(op._tokens(asked["nonce"]) | {"padding": "x" * padding})
+
+    op.answers[TOKEN] = padded
+    answer = await answered(browser)
+    if reason is None:
+        assert (await browser.once(answer)).status == 303
+    else:
+        await refused(browser, answer, reason)
+
+
 async def test_a_token_endpoint_that_refuses(browser, op):
     op.answers[TOKEN] = says(b'{"error": "invalid_client", "error_description": "<script>"}', 401)
     response = await refused(browser, await answered(browser))
