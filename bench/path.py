@@ -76,6 +76,19 @@ def _upstream(server: Any, number: int) -> list[tuple[Memory, Any]]:
     return made
 
 
+async def _shown(here: peers.Site, server: Server, arguments: argparse.Namespace) -> tuple[list[str], Prover | None]:
+    """What each connection shows of who asks, as a field; and what makes the proofs beside it, where there are any."""
+    tokens = (here.run / ("bound-tokens" if arguments.proofs else "tokens")).read_text().split()
+    if arguments.proofs:
+        await asyncio.sleep(1.1)  # a proof from before the store of used ones began, to the second, counts for nothing
+        return [f"Authorization: DPoP {one}" for one in tokens], Prover(here)
+    if arguments.sessions:
+        sessions = server.parts.identity.sessions
+        cookies = [await logins.cookie(sessions, logins.login(one, credentials.NAME)) for one in tokens]
+        return [f"Cookie: {one}" for one in cookies], None
+    return [f"Authorization: Bearer {one}" for one in tokens], None
+
+
 async def _measure(
     here: peers.Site, arguments: argparse.Namespace, turned: Callable[[], None] = lambda: None
 ) -> list[float]:
@@ -83,13 +96,7 @@ async def _measure(
     server = await _server(here, f"{arguments.row}.yaml")
     loop = asyncio.get_running_loop()
     listener = server.listeners[0]
-    tokens = (here.run / ("bound-tokens" if arguments.proofs else "tokens")).read_text().split()
-    prover = Prover(here) if arguments.proofs else None
-    if arguments.sessions:
-        sessions = server.parts.identity.sessions
-        shown = [f"Cookie: {await logins.cookie(sessions, logins.login(one, credentials.NAME))}" for one in tokens]
-    else:
-        shown = [f"Authorization: {'Bearer' if prover is None else 'DPoP'} {one}" for one in tokens]
+    shown, prover = await _shown(here, server, arguments)
     clients = [Client(here, tls.TlsWire(loop, listener), n, shown[n], prover) for n in range(CONNECTIONS)]
     for client in clients:
         client.connect()

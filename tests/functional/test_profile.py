@@ -43,12 +43,12 @@ def printed(*options: str) -> dict[str, float]:
     return {name: float(spent) for spent, name in found}
 
 
-@pytest.mark.parametrize("options", [(), ("--unique",)])
+@pytest.mark.parametrize("options", [(), ("--unique",), ("--sessions",), ("--proofs",)])
 def test_each_step_of_a_request_is_timed(options):
     steps = printed("--steps", "--rounds", "12", *options)
     assert set(ALWAYS) <= steps.keys()
     assert all(steps[name] > 0 for name in ALWAYS)
-    assert ("policy: OPA" in steps) is bool(options), "the memo answers, unless each request is another"
+    assert ("policy: OPA" in steps) is ("--unique" in options), "the memo answers, unless each request is another"
 
 
 def test_each_part_of_a_handshake_is_timed():
