@@ -12,9 +12,10 @@ import msgspec
 
 from ztproxy.identity.issuers.kept import Clock
 from ztproxy.identity.revocation.authority import Authority
-from ztproxy.identity.revocation.first import First, ended_within
+from ztproxy.identity.revocation.first import First
 from ztproxy.identity.revocation.ocsp import SKEW
 from ztproxy.identity.revocation.standing import Finding, Link, Rule, Standing, Verdict, joined, links_of
+from ztproxy.identity.waiting import end_of
 from ztproxy.model import Certificate, Reason, Refusal
 
 MAXIMUM_REMEMBERED = 4096
@@ -63,7 +64,7 @@ class Revocation:
             left = 0.0 if first is None else first.since + verdict.wait - clock.monotonic()
             if first is None or left <= 0:
                 break
-            await ended_within(first, left)
+            await end_of(first.ended, left)
             verdict = self.verdict(verdict.certificate, clock.wall())
         return verdict
 
